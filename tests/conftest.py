@@ -1,0 +1,27 @@
+"""What every test may use: real data where the machine has it, and the same environment everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Nothing in the tests may reach the network; set before any library reads it.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def shared_data(name: str) -> Path:
+    """A file or folder of the real data sets; skips the calling test where the machine has none.
+
+    They lie in the folder that the environment variable GENPRM_DATA names, else in ``shared/data`` beside the checkout.
+    """
+    place = Path(os.environ.get("GENPRM_DATA") or REPOSITORY.parent / "shared" / "data")
+    found = place / name
+    if not found.exists():
+        pytest.skip(f"needs the data file '{name}'; set GENPRM_DATA to the folder that holds it (looked in {place})")
+    return found
