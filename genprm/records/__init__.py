@@ -1,0 +1,34 @@
+"""The types of genprm as JSONL lines and back, and every way to read solutions.
+
+``solutions``  one solution record (a superset of ProcessBench) to a ``Solution`` and back
+``results``    votes and items to dicts and back
+``inputs``     a JSONL file, ``hub:name[:config]:split`` or ``-`` to solutions
+``answers``    the final answer of a solution, extracted where the record does not give it
+``lines``      JSON lines: reading with errors that name file, line and field; writing
+"""
+
+from __future__ import annotations
+
+from genprm.records.answers import answers_agree, extract_answer, final_answer_correct, predicted_answer
+from genprm.records.inputs import Loaded, read_solutions
+from genprm.records.lines import dump_line, read_lines, write_lines
+from genprm.records.results import item_to_dict, vote_from_dict, vote_to_dict
+from genprm.records.solutions import content_id, solution_from_dict, solution_to_dict
+
+__all__ = [
+    "Loaded",
+    "answers_agree",
+    "content_id",
+    "dump_line",
+    "extract_answer",
+    "final_answer_correct",
+    "item_to_dict",
+    "predicted_answer",
+    "read_lines",
+    "read_solutions",
+    "solution_from_dict",
+    "solution_to_dict",
+    "vote_from_dict",
+    "vote_to_dict",
+    "write_lines",
+]

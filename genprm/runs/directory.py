@@ -1,0 +1,202 @@
+"""A run directory.
+
+    solutions.jsonl    the records taken, in order; written before the first unit of work
+    config.yaml        the resolved configuration (see ``configuration``)
+    votes.jsonl        finished units of work, appended, one line each, ``key`` first (other verbs: another name)
+    items.jsonl        derived from the units, in input order, replaced atomically
+    errors.jsonl       units that infrastructure lost; they are owed again
+    metrics.json  environment.json  log/
+
+Only the process that holds the lock writes. A line is complete when its newline is there: what a killed process left
+after the last newline is cut off when the directory is opened, and its unit is owed again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from genprm.errors import IdentityError, InputError
+from genprm.records.lines import dump_line, read_lines, replace_text, write_lines
+from genprm.records.results import vote_from_dict, vote_to_dict
+from genprm.records.solutions import solution_to_dict
+from genprm.runs.configuration import Configuration
+from genprm.types import Solution, Vote
+
+VOTES = "votes.jsonl"
+
+
+class RunDirectory:
+    """One open run directory. Made by ``open``; a context manager that gives the lock back."""
+
+    def __init__(self, path: Path, units: str, lock: IO[str]) -> None:
+        self.path = path
+        self.log = path / "log"
+        self._units_path = path / units
+        self._lock = lock
+        self._units: IO[bytes] | None = None
+
+    @classmethod
+    def open(
+        cls, path: Path | str, configuration: Configuration, solutions: Sequence[Solution], *, units: str = VOTES
+    ) -> RunDirectory:
+        """Create the directory, or continue the run of the same identity that it holds.
+
+        Nothing is written before every check has passed. Raises ``IdentityError`` for a run of another identity or
+        of other records (more or fewer of the same records continue it), ``InputError`` for a folder that is not a
+        run directory or that another process holds.
+        """
+        path = Path(path)
+        _check_folder(path, configuration, solutions)
+        try:
+            (path / "log").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
+        run = cls(path, units, _lock(path))
+        try:
+            _check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
+            _cut_torn_line(run._units_path)
+            write_lines(path / "solutions.jsonl", (solution_to_dict(solution) for solution in solutions))
+            # Last: a folder counts as a run once its configuration is there, with the records that it needs.
+            replace_text(path / "config.yaml", configuration.dump())
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def append(self, unit: Mapping[str, Any]) -> None:
+        """Add one finished unit of work; it survives a kill once this returns."""
+        if self._units is None:
+            self._units = open(self._units_path, "ab", buffering=0)
+        _write(self._units, self._units_path, unit)
+
+    def append_vote(self, vote: Vote) -> None:
+        """Add one finished vote."""
+        self.append(vote_to_dict(vote))
+
+    def units(self) -> dict[str, dict[str, Any]]:
+        """Finished units by key. A key that was written twice counts once: the first line stands."""
+        found: dict[str, dict[str, Any]] = {}
+        if self._units_path.exists():
+            for _, unit in read_lines(self._units_path):
+                found.setdefault(str(unit.get("key")), unit)
+        return found
+
+    def finished(self) -> dict[str, Vote]:
+        """Finished votes by key."""
+        source = str(self._units_path)
+        return {key: vote_from_dict(unit, source=source) for key, unit in self.units().items()}
+
+    def append_error(self, error: Mapping[str, Any]) -> None:
+        """Add one line to errors.jsonl."""
+        path = self.path / "errors.jsonl"
+        with open(path, "ab", buffering=0) as file:
+            _write(file, path, error)
+
+    def write_items(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Replace items.jsonl."""
+        write_lines(self.path / "items.jsonl", items)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Replace metrics.json."""
+        replace_text(self.path / "metrics.json", _pretty(metrics))
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Replace environment.json."""
+        replace_text(self.path / "environment.json", _pretty(environment))
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The metrics that an earlier run left; empty if none or unreadable, for they are derived."""
+        try:
+            metrics = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return metrics if isinstance(metrics, dict) else {}
+
+    def close(self) -> None:
+        """Give the lock back. Idempotent."""
+        if self._units is not None:
+            self._units.close()
+        self._lock.close()
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; choose another --out folder")
+    if (path / "config.yaml").exists():
+        configuration.require_same(Configuration.read(path / "config.yaml"), path)
+        _require_same_records(path, solutions)
+    elif path.exists() and any(p.name not in {".lock", "log", "solutions.jsonl"} for p in path.iterdir()):
+        raise InputError(f"{path} is not empty and holds no run (no config.yaml); choose another --out folder")
+
+
+def _require_same_records(path: Path, solutions: Sequence[Solution]) -> None:
+    """The shorter list of records must be the beginning of the longer one: then only the limit changed."""
+    stored = read_lines(path / "solutions.jsonl")
+    for number, ((_, there), here) in enumerate(zip(stored, solutions, strict=False), start=1):
+        if there != json.loads(dump_line(solution_to_dict(here))):
+            raise IdentityError(
+                f"{path} holds a run on other input: its record {number} is '{there.get('id')}', "
+                f"not the '{here.id}' given; choose another --out folder"
+            )
+
+
+def _lock(path: Path) -> IO[str]:
+    file = open(path / ".lock", "a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise InputError(f"{path} is in use by process {holder}; wait for it or choose another --out folder") from error
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut what follows the last newline: a line that a killed process did not finish."""
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        position = end
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            newline = file.read(position - start).rfind(b"\n")
+            if newline >= 0:
+                position = start + newline + 1
+                break
+            position = start
+        if position < end:
+            file.truncate(position)
+
+
+def _write(file: IO[bytes], path: Path, record: Mapping[str, Any]) -> None:
+    data = (dump_line(record) + "\n").encode()
+    try:
+        # An unbuffered file may write a part; the rest follows, so that the next line starts on its own.
+        while data:
+            data = data[file.write(data) :]
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; free space and run the same command again") from error
+
+
+def _pretty(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

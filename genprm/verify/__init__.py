@@ -1,0 +1,1 @@
+"""Verify: independent votes on every step of a solution, read out and aggregated."""
