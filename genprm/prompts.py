@@ -1,0 +1,194 @@
+"""Prompts: the one place that knows chat formats.
+
+A dialogue is one system turn, then one user turn and one assistant turn for each step. It is rendered into
+``Segment``s with an author, never into one string: the tokenizer's chat template runs over placeholders, and what it
+wrote around them becomes ``template`` segments; problems and steps become ``user`` segments; assistant turns keep the
+segments they came with. Only template segments may yield special tokens, and every segment is encoded alone, so a
+segment boundary is a token boundary, in training and inference alike.
+
+Two styles, for two ways that released checkpoints are prompted:
+
+=========  ============================================  ==========================================
+style      first user turn                               opening of the turn to be written
+=========  ============================================  ==========================================
+chat       problem, newline, step                        the template's assistant tag
+official   ``Question: `` problem, blank line, step      none: it follows the user turn directly
+=========  ============================================  ==========================================
+
+In chat style the prompt of step t+1 starts with the tokens of the prompt of step t and of what was generated there,
+so engines can reuse them; training rows are made of the same pieces. In official style the tag is missing from the
+open turn only (as in the published code), so past turns differ from what was generated: it is for inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from genprm import resources
+from genprm.engines.base import Tokenizer
+from genprm.errors import InputError, ModelError
+from genprm.types import Author, Mode, Segment
+
+PromptStyle = Literal["chat", "official"]
+Turn = tuple[Segment, ...]
+"""What one assistant turn consists of."""
+
+IGNORED = -100
+"""Label of a token that is not trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Token ids of a dialogue, and who wrote each."""
+
+    ids: tuple[int, ...]
+    authors: tuple[Author, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row: ``labels`` are the ids where the loss counts, -100 elsewhere."""
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+def render(
+    problem: str,
+    steps: Sequence[str],
+    turns: Sequence[Turn],
+    tokenizer: Tokenizer,
+    *,
+    mode: Mode,
+    style: PromptStyle = "chat",
+) -> tuple[Segment, ...]:
+    """The dialogue up to and including the opening of the assistant turn for step ``len(turns)``.
+
+    With a turn for every step it is the closed dialogue, with the end of the last turn. ``turns`` are the past turns
+    as the model shall see them (see ``genprm.rationale.history``); steps beyond the open one are not shown.
+    Raises ``ModelError`` when the chat template does not show each message once and in order.
+    """
+    if len(turns) > len(steps) or not steps:
+        raise InputError(
+            f"a dialogue over {len(steps)} steps cannot hold {len(turns)} turns; give one step for each turn"
+        )
+    shown = steps[: len(turns) + 1]
+    contents: list[Turn] = [(Segment("user", _system_text(mode)),)]
+    for index, step in enumerate(shown):
+        contents.append((Segment("user", _user_text(problem, step, index, style)),))
+        contents.extend(turns[index : index + 1])
+    pieces = _template_pieces(tokenizer, len(shown), closed=len(turns) == len(steps), style=style)
+    segments: list[Segment] = []
+    for index, piece in enumerate(pieces):
+        segments.append(Segment("template", piece))
+        segments.extend(contents[index] if index < len(contents) else ())
+    return tuple(segment for segment in segments if segment.text or segment.ids)
+
+
+def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> Encoding:
+    """Token ids of ``segments``, each encoded alone.
+
+    The ids that an engine produced for a segment are kept if they say exactly its text. They are not kept when the
+    last token reached past a stop string or when the model wrote a special token: then the text is encoded again.
+    """
+    ids: list[int] = []
+    authors: list[Author] = []
+    for segment in segments:
+        if segment.ids and _says_its_text(segment, tokenizer):
+            new = segment.ids
+        else:
+            new = tokenizer.encode(segment.text, special=segment.author == "template")
+        ids.extend(new)
+        authors.extend([segment.author] * len(new))
+    return Encoding(tuple(ids), tuple(authors))
+
+
+def training_row(
+    problem: str,
+    steps: Sequence[str],
+    turns: Sequence[Turn],
+    tokenizer: Tokenizer,
+    *,
+    mode: Mode,
+    style: PromptStyle = "chat",
+    mask_code_output: bool = True,
+) -> Row:
+    """One dialogue as ids and labels: the loss counts on ``model`` segments, and on ``code`` ones if not masked."""
+    encoding = encode(render(problem, steps, turns, tokenizer, mode=mode, style=style), tokenizer)
+    trained = {"model"} if mask_code_output else {"model", "code"}
+    pairs = zip(encoding.ids, encoding.authors, strict=True)
+    return Row(encoding.ids, tuple(token if author in trained else IGNORED for token, author in pairs))
+
+
+def _system_text(mode: Mode) -> str:
+    return _fill("system.direct.jinja" if mode == "direct" else "system.critique.jinja")
+
+
+def _user_text(problem: str, step: str, index: int, style: PromptStyle) -> str:
+    return _fill(f"first.{style}.jinja" if index == 0 else "next.jinja", problem=problem, step=step)
+
+
+def _fill(name: str, **values: str) -> str:
+    folder = resources.path("prompts", name).parent
+    return _environment(str(folder)).get_template(name).render(values)
+
+
+@lru_cache(maxsize=4)
+def _environment(folder: str) -> Environment:
+    # Prompts are plain text for a model: escaping them as HTML would change them.
+    return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)
+
+
+def _template_pieces(tokenizer: Tokenizer, steps: int, *, closed: bool, style: PromptStyle) -> list[str]:
+    """What the chat template writes before each message of the dialogue, and after the last if that is shown.
+
+    Some templates write the last turns otherwise than past ones (an empty think block, say). So pieces are taken from
+    a dialogue that goes on for one more user turn: then every turn looks as it will look when it is past, and the
+    prompt of a step is a prefix of the prompt of the next.
+    """
+    roles = ["system", *["user", "assistant"] * steps]
+    if style == "official" and not closed:
+        return _around(tokenizer, roles[:-1])
+    pieces = _around(tokenizer, [*roles, "user"])[: len(roles)]
+    if closed:
+        pieces.append(_around(tokenizer, roles)[-1])
+    return pieces
+
+
+def _around(tokenizer: Tokenizer, roles: Sequence[str]) -> list[str]:
+    """The template's text before each of the messages and after the last: ``len(roles) + 1`` pieces."""
+    marks = [f"genprmMessage{index}ofDialogue" for index in range(len(roles))]
+    messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
+    try:
+        text = tokenizer.render_chat(messages, add_generation_prompt=False)
+    except TemplateError as error:
+        raise ModelError(
+            f"the model's chat template refuses a dialogue with a system turn ({error}); use one that takes it"
+        ) from error
+    pieces = []
+    for role, mark in zip(roles, marks, strict=True):
+        before, found, text = text.partition(mark)
+        if not found or mark in text:
+            raise ModelError(
+                f"the model's chat template does not show the {role} message of a dialogue once and in order; "
+                "give the model folder a template that shows system, user and assistant messages"
+            )
+        pieces.append(before)
+    return [*pieces, text]
+
+
+def _says_its_text(segment: Segment, tokenizer: Tokenizer) -> bool:
+    if segment.author != "template" and not _special_ids(cast(Hashable, tokenizer)).isdisjoint(segment.ids):
+        return False
+    return tokenizer.decode(segment.ids) == segment.text
+
+
+@lru_cache(maxsize=8)
+def _special_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    tokens = (tokenizer.encode(token, special=True) for token in tokenizer.special_tokens)
+    return frozenset(ids[0] for ids in tokens if len(ids) == 1)
