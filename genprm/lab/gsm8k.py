@@ -255,8 +255,9 @@ def slip_set(
 
     A slipped row is labelled with the step of the slip, an untouched one -1. ``extra`` has ``kind`` (of slip, or
     ``clean``), ``calculator_parses`` (whether the calculator reads the changed equation; for untouched rows, every
-    annotated one) and ``expression``. ``hard`` draws only rows that the calculator cannot read. Fewer rows come back
-    where ``rows`` has fewer, always as many of one class as of the other. The rows stand in random order.
+    annotated one) and ``expression``. ``hard`` draws only rows that the calculator cannot read; they are few, so there
+    each problem stands in both classes. Fewer rows come back where ``rows`` has fewer, always as many of one class
+    as of the other. The rows stand in random order.
     """
     rng = random.Random(seed)
     order = list(rows)
@@ -267,11 +268,10 @@ def slip_set(
         if min(len(slipped), len(clean)) >= per_class:
             break
         parsed = [parse_step(step) for step in row["steps"]]
-        make_slip = len(slipped) <= len(clean)
-        made = _slipped_row(row, parsed, rng, hard) if make_slip else None
+        made = _slipped_row(row, parsed, rng, hard) if hard or len(slipped) <= len(clean) else None
         if made is not None:
             slipped.append(made)
-        elif len(clean) < per_class and (untouched := _clean_row(row, parsed, hard)) is not None:
+        if (hard or made is None) and (untouched := _clean_row(row, parsed, hard)) is not None:
             clean.append(untouched)
     size = min(len(slipped), len(clean), per_class)
     chosen = slipped[:size] + clean[:size]

@@ -1,0 +1,1 @@
+"""The laboratory: data whose truth is known, and the scripted teacher that writes rationales from it."""
