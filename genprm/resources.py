@@ -50,5 +50,5 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 def model(name: str) -> str:
     """The folder of a shipped model for its name; any other name (a folder, a hub name) is returned unchanged."""
-    # A folder of that name in the working directory must not shadow the shipped model, so the shipped one is asked first.
+    # The shipped model comes first: a folder of that name in the working directory must not shadow it.
     return str(root("models") / name) if name in names("models") else name
