@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genprm.errors import InputError, MissingDependency
+from genprm.errors import InputError
 
 ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 FORM = "hub:name:split or hub:name:config:split"
@@ -26,7 +26,9 @@ def read_hub(spec: str, limit: int | None) -> tuple[Iterator[dict[str, Any]], tu
     """Rows as solution records, notes, and the name that errors show. Raises ``InputError`` in one sentence."""
     parts = spec.split(":")
     if len(parts) not in (2, 3) or not all(parts):
-        raise InputError(f"'hub:{spec}' does not name a data set; write {FORM}, for example hub:Qwen/ProcessBench:gsm8k")
+        raise InputError(
+            f"'hub:{spec}' does not name a data set; write {FORM}, for example hub:Qwen/ProcessBench:gsm8k"
+        )
     name, config, split = parts[0], parts[1] if len(parts) == 3 else None, parts[-1]
     rows = _load(name, config, split)
     if limit is not None:
@@ -39,7 +41,9 @@ def read_hub(spec: str, limit: int | None) -> tuple[Iterator[dict[str, Any]], tu
     if "problem" in columns and columns & {"steps", "solution"}:
         return (dict(row) for row in rows), (), source
     shown = ", ".join(sorted(columns))
-    raise InputError(f"{source} has the columns {shown}; needed are problem and steps (or solution), or question and answer")
+    raise InputError(
+        f"{source} has the columns {shown}; needed are problem and steps (or solution), or question and answer"
+    )
 
 
 def gsm8k_record(row: Mapping[str, Any], id: str) -> dict[str, Any]:
@@ -57,10 +61,8 @@ def gsm8k_record(row: Mapping[str, Any], id: str) -> dict[str, Any]:
 
 
 def _load(name: str, config: str | None, split: str) -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingDependency("datasets", "train") from error
+    import datasets
+
     try:
         return datasets.load_dataset(name, config, split=split)
     # OSError: no network, no cache, no such repository; ValueError: unknown config, split or data set.

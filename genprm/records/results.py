@@ -53,7 +53,7 @@ def vote_from_dict(record: Mapping[str, Any], *, source: str = "vote", line: int
 
 def _step_from_dict(record: object, source: str, line: int | None) -> StepVerdict:
     if not isinstance(record, dict):
-        raise RecordError("every step of a vote must be an object", source=source, line=line, field="steps")
+        raise _Reader({}, source, line).fail("steps", "must be a list of objects")
     reader = _Reader(record, source, line)
     runs = (_Reader(run, source, line) for run in reader.take("code", list))
     return StepVerdict(
@@ -95,15 +95,19 @@ class _Reader:
         value = self.record.get(field)
         if not isinstance(value, kinds):
             names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-            raise self._fail(field, f"must be {names}")
+            raise self.fail(field, f"must be {names}")
         return value
 
     def one_of(self, field: str, values: tuple[Any, ...]) -> Any:
         value = self.record.get(field)
         if value not in values:
-            raise self._fail(field, f"is {value!r}; it must be one of {', '.join(str(v) for v in values)}")
+            raise self.fail(field, f"is {value!r}; it must be one of {', '.join(str(v) for v in values)}")
         return value
 
-    def _fail(self, field: str, message: str) -> RecordError:
-        return RecordError(f"{message}; the run directory was written by another version or edited",
-                           source=self.source, line=self.line, field=field)
+    def fail(self, field: str, message: str) -> RecordError:
+        return RecordError(
+            f"{message}; the run directory was written by another version or edited",
+            source=self.source,
+            line=self.line,
+            field=field,
+        )

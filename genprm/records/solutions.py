@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from genprm.errors import RecordError
@@ -46,10 +47,12 @@ def split_solution(text: str) -> tuple[tuple[str, ...], str]:
     if marks:
         # Words before the first mark belong to the first step: no text is dropped and no step invented.
         bounds = [0, *marks[1:], len(text)]
-        pieces = [text[a:b].strip() for a, b in zip(bounds, bounds[1:], strict=False)]
+        pieces = [text[a:b].strip() for a, b in pairwise(bounds)]
         return tuple(pieces), "at 'Step k:' marks"
     pieces = [piece.strip() for piece in BLANK_LINES.split(text)]
-    return tuple(pieces), "at blank lines" if len(pieces) > 1 else "into one step, for it has no 'Step k:' or blank line"
+    return tuple(pieces), "at blank lines" if len(
+        pieces
+    ) > 1 else "into one step, for it has no 'Step k:' or blank line"
 
 
 def solution_from_dict(record: Mapping[str, Any], *, source: str = "record", line: int | None = None) -> Solution:
@@ -132,7 +135,9 @@ class _Reader:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise self.fail(field, f"holds half a character (position {error.start}); replace the \\ud... escape") from None
+            raise self.fail(
+                field, f"holds half a character (position {error.start}); replace the \\ud... escape"
+            ) from None
         return text
 
     def text(self, field: str) -> str | None:
@@ -157,7 +162,9 @@ class _Reader:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.fail("label", f"is a {json_name(value)}; it must be the index of the first wrong step, or -1")
         if not -1 <= value < steps:
-            raise self.fail("label", f"is {value}, but the record has {steps} steps; use 0 to {steps - 1}, or -1 for none")
+            raise self.fail(
+                "label", f"is {value}, but the record has {steps} steps; use 0 to {steps - 1}, or -1 for none"
+            )
         return value
 
     def reward(self, steps: int) -> float | tuple[float, ...] | None:

@@ -52,7 +52,9 @@ class Configuration:
             return
         mine, theirs = (dict(flatten({"verb": c.verb, **c.identity})) for c in (self, stored))
         shown = ", ".join(f"{key} (there {_short(theirs.get(key))}, here {_short(mine.get(key))})" for key in keys)
-        raise IdentityError(f"{folder} holds a run with another {shown}; choose another --out folder or the same settings")
+        raise IdentityError(
+            f"{folder} holds a run with another {shown}; choose another --out folder or the same settings"
+        )
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -29,6 +29,7 @@ from genprm.runs.configuration import Configuration
 from genprm.types import Solution, Vote
 
 VOTES = "votes.jsonl"
+ERRORS = "errors.jsonl"
 
 
 class RunDirectory:
@@ -60,7 +61,8 @@ class RunDirectory:
         run = cls(path, units, _lock(path))
         try:
             _check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
-            _cut_torn_line(run._units_path)
+            for name in (units, ERRORS):
+                _cut_torn_line(path / name)
             write_lines(path / "solutions.jsonl", (solution_to_dict(solution) for solution in solutions))
             # Last: a folder counts as a run once its configuration is there, with the records that it needs.
             replace_text(path / "config.yaml", configuration.dump())
@@ -72,7 +74,7 @@ class RunDirectory:
     def append(self, unit: Mapping[str, Any]) -> None:
         """Add one finished unit of work; it survives a kill once this returns."""
         if self._units is None:
-            self._units = open(self._units_path, "ab", buffering=0)
+            self._units = self._units_path.open("ab", buffering=0)
         _write(self._units, self._units_path, unit)
 
     def append_vote(self, vote: Vote) -> None:
@@ -94,8 +96,8 @@ class RunDirectory:
 
     def append_error(self, error: Mapping[str, Any]) -> None:
         """Add one line to errors.jsonl."""
-        path = self.path / "errors.jsonl"
-        with open(path, "ab", buffering=0) as file:
+        path = self.path / ERRORS
+        with path.open("ab", buffering=0) as file:
             _write(file, path, error)
 
     def write_items(self, items: Iterable[Mapping[str, Any]]) -> None:
@@ -155,7 +157,10 @@ def _require_same_records(path: Path, solutions: Sequence[Solution]) -> None:
 
 
 def _lock(path: Path) -> IO[str]:
-    file = open(path / ".lock", "a+", encoding="utf-8")
+    try:
+        file = (path / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write in {path}: {error.strerror}; choose another --out folder") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -173,7 +178,7 @@ def _cut_torn_line(path: Path) -> None:
     """Cut what follows the last newline: a line that a killed process did not finish."""
     if not path.exists():
         return
-    with open(path, "rb+") as file:
+    with path.open("rb+") as file:
         end = file.seek(0, os.SEEK_END)
         position = end
         while position > 0:

@@ -9,7 +9,19 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-PACKAGES = ("genprm", "torch", "transformers", "tokenizers", "vllm", "ray", "trl", "datasets", "math-verify", "sympy", "numpy")
+PACKAGES = (
+    "genprm",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "ray",
+    "trl",
+    "datasets",
+    "math-verify",
+    "sympy",
+    "numpy",
+)
 
 
 def environment(**more: Any) -> Mapping[str, Any]:
