@@ -1,0 +1,331 @@
+"""Tells a story of a family: which relations hold, in which order, with which numbers, and what is asked.
+
+First each entity gets its quantity (told, counted in groups, or compared with another), then the quantities may be
+pooled and the pool used up, shared, sold, converted. Numbers are drawn so that every true value is a whole number.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from genprm.lab.families import PARTS, TIMES, Family
+from genprm.lab.program import Expression, Node, Operand
+
+LARGEST = 20000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    text: str
+    nodes: tuple[Node, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A story while it is being told."""
+
+    family: Family
+    rng: random.Random
+    item: str
+    box: str
+    other: str
+    sentences: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    known: dict[str, Operand] = field(default_factory=dict)
+    """Entity to its quantity."""
+
+    def told(self, relation: str, **slots: object) -> None:
+        sentence = self.rng.choice(self.family.relations[relation])
+        self.sentences.append(sentence.format(item=self.item, box=self.box, other=self.other, **slots))
+        self.numbers += [value for value in slots.values() if isinstance(value, int)]
+
+    def can(self, relation: str) -> bool:
+        return relation in self.family.relations
+
+    def add(self, node: Node) -> Operand:
+        self.nodes.append(node)
+        return Operand(Fraction(node.value), node.name)
+
+
+def tell(family: Family, rng: random.Random, steps: int) -> Story | None:
+    """A story whose solution has ``steps`` steps; ``None`` where the drawn numbers do not work out."""
+    draft = _Draft(family, rng, rng.choice(family.items), rng.choice(family.boxes), rng.choice(family.others))
+    pooled = rng.random() < (0.35 if steps == 2 else 0.85)
+    side = steps >= 4 and rng.random() < 0.25
+    tail = rng.randint(1, min(5, steps - 1)) if pooled else 0
+    if not _entities(draft, steps - tail - side, pooled):
+        return None
+    if side:
+        _side_step(draft)
+    if pooled and not _tail(draft, tail):
+        return None
+    if len(draft.nodes) != steps or any(not 0 < node.value <= LARGEST for node in draft.nodes):
+        return None
+    _distract(draft)
+    question = f"Find out {draft.nodes[-1].what}."
+    return Story(" ".join([*draft.sentences, question]), tuple(draft.nodes), tuple(draft.numbers))
+
+
+def _lit(value: int) -> Operand:
+    return Operand(Fraction(value))
+
+
+def _entity_node(draft: _Draft, entity: str, reason: str, operands: tuple[Operand, ...], ops: str) -> None:
+    verb, item = draft.family.verb, draft.item
+    node = Node(
+        entity.split()[-1].lower(),
+        f"how many {item} {entity} {verb}",
+        f"{entity} {verb} {{v}} {item}",
+        reason,
+        Expression(operands, tuple(ops)),
+    )
+    draft.known[entity] = draft.add(node)
+
+
+def _entities(draft: _Draft, steps: int, pooled: bool) -> bool:
+    """Give quantities to entities until ``steps`` steps are made."""
+    rng = draft.rng
+    if steps < 0 or steps > 6:
+        return False
+    names = list(draft.family.entities)
+    rng.shuffle(names)
+    if rng.random() < 0.5 or steps == 0:
+        _given(draft, names.pop())
+    while len(draft.nodes) < steps:
+        if draft.known and rng.random() < 0.7:
+            relation = rng.choice(("more", "fewer", "times", "part"))
+            if not _compare(draft, names.pop(), relation):
+                return False
+        else:
+            _count(draft, names.pop())
+    if pooled and len(draft.known) < 2:
+        _given(draft, names.pop())
+    return bool(draft.nodes) or pooled
+
+
+def _given(draft: _Draft, entity: str) -> None:
+    value = draft.rng.randint(5, 90)
+    draft.told("given", E=entity, k=value)
+    draft.known[entity] = _lit(value)
+
+
+def _count(draft: _Draft, entity: str) -> None:
+    """A base quantity counted from the story's own numbers."""
+    rng = draft.rng
+    relation = rng.choice([name for name in ("groups", "groups", "loose", "loose", "dozen", "week") if draft.can(name)])
+    n, k, m = rng.randint(2, 12), rng.randint(3, 40), rng.randint(2, 30)
+    if relation == "groups":
+        draft.told("groups", E=entity, n=n, k=k)
+        _entity_node(draft, entity, f"there are {n} times {k}", (_lit(n), _lit(k)), "*")
+    elif relation == "loose":
+        draft.told("loose", E=entity, n=n, k=k, m=m)
+        _entity_node(draft, entity, f"there are {n} times {k} and {m} more", (_lit(n), _lit(k), _lit(m)), "*+")
+    elif relation == "dozen":
+        draft.told("dozen", E=entity, n=n)
+        _entity_node(draft, entity, "a dozen is 12", (_lit(n), _lit(12)), "*")
+    else:
+        n = rng.randint(2, 5)
+        draft.told("week", E=entity, n=n, k=k)
+        _entity_node(draft, entity, f"{k} a day for {n} weeks of 7 days", (_lit(k), _lit(7), _lit(n)), "**")
+
+
+def _compare(draft: _Draft, entity: str, relation: str) -> bool:
+    """A quantity told by comparison with one told before."""
+    rng = draft.rng
+    friend = rng.choice(list(draft.known))
+    base = draft.known[friend]
+    if relation == "more":
+        k = rng.randint(2, 40)
+        draft.told("more", E=entity, F=friend, k=k)
+        _entity_node(draft, entity, f"{k} more than {friend}", (base, _lit(k)), "+")
+    elif relation == "fewer":
+        if base.value < 6:
+            return False
+        k = rng.randint(2, min(40, int(base.value) - 1))
+        draft.told("fewer", E=entity, F=friend, k=k)
+        _entity_node(draft, entity, f"{k} fewer than {friend}", (base, _lit(k)), "-")
+    elif relation == "times":
+        k = rng.choice(list(TIMES))
+        draft.told("times", E=entity, F=friend, times=TIMES[k])
+        _entity_node(draft, entity, f"{TIMES[k]} as many as {friend}", (base, _lit(k)), "*")
+    else:
+        parts = [k for k in PARTS if base.value % k == 0]
+        if not parts:
+            return False
+        k = rng.choice(parts)
+        draft.told("part", E=entity, F=friend, part=PARTS[k])
+        _entity_node(draft, entity, f"{PARTS[k]} as many as {friend}", (base, _lit(k)), "/")
+    return True
+
+
+def _side_step(draft: _Draft) -> None:
+    """A step that is true and leads nowhere."""
+    if len(draft.known) < 2:
+        return
+    (first, a), (second, b) = draft.rng.sample(list(draft.known.items()), 2)
+    if a.value < b.value:
+        (first, a), (second, b) = (second, b), (first, a)
+    verb, item = draft.family.verb, draft.item
+    if draft.rng.random() < 0.5 or a.value == b.value:
+        what = f"how many {item} {first} and {second} {verb} together"
+        claim = f"{first} and {second} {verb} {{v}} {item} together"
+        draft.add(Node("both", what, claim, f"{first} and {second} are added", Expression((a, b), ("+",)), True))
+    else:
+        what = f"how many more {item} {first} {verb} than {second}"
+        claim = f"{first} {verb} {{v}} more {item} than {second}"
+        draft.add(Node("gap", what, claim, f"{second} is taken from {first}", Expression((a, b), ("-",)), True))
+
+
+def _tail(draft: _Draft, steps: int) -> bool:
+    """Pool the quantities and go on with the pool."""
+    if not 2 <= len(draft.known) <= 4:
+        return False
+    draft.told("pool")
+    operands = tuple(draft.known.values())
+    expression = Expression(operands, ("+",) * (len(operands) - 1))
+    claim = f"all together there are {{v}} {draft.item}"
+    current = draft.add(
+        Node("total", f"how many {draft.item} there are in all", claim, "all of them are added", expression)
+    )
+    want = steps - 1
+    for group in ((_used, _used2), (_share, _percent, _ratio), (_price, _minutes, _cents), (_cost, _hours)):
+        if want == 0:
+            break
+        if draft.rng.random() < 0.2 and want < 3:
+            continue
+        options = list(group)
+        draft.rng.shuffle(options)
+        for option in options:
+            made = option(draft, current)
+            if made is not None:
+                current, want = made, want - 1
+                break
+    return want == 0
+
+
+_Step = Callable[[_Draft, Operand], Operand | None]
+
+
+def _used(draft: _Draft, current: Operand) -> Operand | None:
+    if current.value < 10 or not draft.can("used"):
+        return None
+    k = draft.rng.randint(2, int(current.value) // 2)
+    draft.told("used", k=k)
+    expression = Expression((current, _lit(k)), ("-",))
+    return draft.add(_left(draft, f"{k} are taken away", expression))
+
+
+def _used2(draft: _Draft, current: Operand) -> Operand | None:
+    if current.value < 15 or not draft.can("used2"):
+        return None
+    k, m = (draft.rng.randint(2, int(current.value) // 4 + 1) for _ in range(2))
+    draft.told("used2", k=k, m=m)
+    expression = Expression((current, _lit(k), _lit(m)), ("-", "-"))
+    return draft.add(_left(draft, f"{k} and {m} are taken away", expression))
+
+
+def _left(draft: _Draft, reason: str, expression: Expression) -> Node:
+    item = draft.item
+    return Node("left", f"how many {item} are left", f"there are {{v}} {item} left", reason, expression)
+
+
+def _share(draft: _Draft, current: Operand) -> Operand | None:
+    sizes = [n for n in range(2, 13) if current.value % n == 0 and current.value // n > 1]
+    if not sizes or not draft.can("share"):
+        return None
+    n = draft.rng.choice(sizes)
+    draft.told("share", n=n)
+    what, claim = f"how many {draft.item} are in each part", f"each part is {{v}} {draft.item}"
+    node = Node("each", what, claim, f"it is split into {n} equal parts", Expression((current, _lit(n)), ("/",)))
+    draft.item = f"{draft.item} of one part" if not draft.item.endswith("of one part") else draft.item
+    return draft.add(node)
+
+
+def _percent(draft: _Draft, current: Operand) -> Operand | None:
+    shares = [p for p in (10, 20, 25, 30, 40, 50, 60, 75, 80) if current.value * p % 100 == 0]
+    if not shares or not draft.can("percent"):
+        return None
+    p = draft.rng.choice(shares)
+    draft.told("percent", k=p)
+    what, claim = f"how many {draft.item} these {p}% are", f"these {p}% are {{v}} {draft.item}"
+    expression = Expression((current, _lit(p), _lit(100)), ("*", "/"))
+    return draft.add(Node("part", what, claim, f"{p}% of it", expression))
+
+
+def _ratio(draft: _Draft, current: Operand) -> Operand | None:
+    sizes = [n for n in range(2, 13) if current.value % n == 0]
+    if not sizes or not draft.can("ratio"):
+        return None
+    n = draft.rng.choice(sizes)
+    k = draft.rng.choice([value for value in range(2, 10) if value != n])
+    draft.told("ratio", n=n, k=k)
+    what, claim = f"how many {draft.other} that makes", f"that makes {{v}} {draft.other}"
+    expression = Expression((current, _lit(n), _lit(k)), ("/", "*"))
+    node = Node("made", what, claim, f"{k} {draft.other} for every {n} {draft.item}", expression)
+    draft.item = draft.other
+    return draft.add(node)
+
+
+def _price(draft: _Draft, current: Operand) -> Operand | None:
+    if not draft.can("price") or current.value > 3000:
+        return None
+    k = draft.rng.randint(2, 9)
+    draft.told("price", k=k)
+    expression = Expression((current, _lit(k)), ("*",))
+    return draft.add(
+        Node("money", "how many dollars that is", "that is {v} dollars", f"each is {k} dollars", expression)
+    )
+
+
+def _minutes(draft: _Draft, current: Operand) -> Operand | None:
+    if not draft.can("minutes") or current.value > 3000:
+        return None
+    whole = [k for k in range(2, 13) if current.value * k % 60 == 0]
+    k = draft.rng.choice(whole) if whole else draft.rng.randint(2, 12)
+    draft.told("minutes", k=k)
+    expression = Expression((current, _lit(k)), ("*",))
+    return draft.add(
+        Node("minutes", "how many minutes that takes", "that takes {v} minutes", f"each takes {k} minutes", expression)
+    )
+
+
+def _cents(draft: _Draft, current: Operand) -> Operand | None:
+    if not draft.can("cents") or current.value > 190:
+        return None
+    draft.told("cents")
+    expression = Expression((current, _lit(100)), ("*",))
+    return draft.add(Node("cents", "how many cents that is", "that is {v} cents", "a dollar is 100 cents", expression))
+
+
+def _cost(draft: _Draft, current: Operand) -> Operand | None:
+    if current.name != "money" or not draft.can("cost") or current.value < 10:
+        return None
+    k = draft.rng.randint(2, int(current.value) // 2)
+    draft.told("cost", k=k)
+    expression = Expression((current, _lit(k)), ("-",))
+    return draft.add(
+        Node("profit", "how many dollars remain", "{v} dollars remain", f"{k} dollars are paid", expression)
+    )
+
+
+def _hours(draft: _Draft, current: Operand) -> Operand | None:
+    if current.name != "minutes" or current.value % 60:
+        return None
+    expression = Expression((current, _lit(60)), ("/",))
+    draft.sentences.append("The plan gives this time in hours.")
+    return draft.add(Node("hours", "how many hours that is", "that is {v} hours", "an hour has 60 minutes", expression))
+
+
+def _distract(draft: _Draft) -> None:
+    """Facts with numbers that no step needs."""
+    rng = draft.rng
+    for sentence in rng.sample(draft.family.distractors, rng.choice((0, 1, 1, 2))):
+        k = rng.randint(3, 60)
+        told = sentence.format(E=rng.choice(list(draft.known)), k=k)
+        draft.numbers.append(k)
+        draft.sentences.insert(rng.randint(0, len(draft.sentences)), told)

@@ -1,0 +1,94 @@
+"""The small model's tokenizer: byte-level BPE trained on the corpus, numbers split into digits.
+
+Every digit and every newline is a token of its own, so that numbers are copied digit by digit. The fixed phrases of
+the rationale format are whole tokens (ordinary ones, not special): they cost one step of decoding instead of twenty.
+The result is an ordinary Hugging Face tokenizer with a chat template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genprm.lab.corpus import Corpus
+from genprm.rationale import grammar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BOS, PAD, SYSTEM, USER, ASSISTANT, END = "<|bos|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
+CHAT_TEMPLATE = (
+    "{{ '" + BOS + "' }}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '" + END + "' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + "' }}{% endif %}"
+)
+_PHRASES = (
+    "<analyze>\n",
+    "Let's analyze the Paragraph ",
+    " step by step: ",
+    grammar.ANALYZE_END,
+    "<verify>\n",
+    "Let's use python code to find any potential error:\n",
+    "```python\n",
+    "```\n",
+    "[Code Output]\n\n",
+    grammar.VERIFY_END,
+    "<output>\n",
+    "**Judgement**: $\\boxed",
+    grammar.OUTPUT_END,
+    "}$\n",
+)
+_WORDS = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]|\n|[^\S\n]+"
+
+
+def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) -> PreTrainedTokenizerFast:
+    """Train on the texts of the first ``conversations`` conversations and on all problems of the corpus's rows."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, BOS, SYSTEM, USER, ASSISTANT, END]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(_PHRASES),
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(corpus, conversations), trainer)
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in _PHRASES])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=4096,
+    )
+
+
+def _texts(corpus: Corpus, conversations: int) -> Iterator[str]:
+    yield from _problems(corpus.gsm8k)
+    for index in range(conversations):
+        conversation = corpus.conversation(index)
+        yield conversation.problem
+        yield from conversation.steps
+        for turn in conversation.turns:
+            for segment in turn:
+                text = segment.text
+                for phrase in _PHRASES:
+                    text = text.replace(phrase, "")
+                yield text
+
+
+def _problems(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        yield row["problem"]
