@@ -122,7 +122,7 @@ def flipped(rationale: Rationale) -> Rationale:
 
 
 def swap_verdicts(output: str) -> str:
-    """The opposite output: all printed ``False`` become ``True``; if there is none, every ``True`` becomes ``False``."""
+    """The opposite output: printed ``False`` become ``True``; if there is none, every ``True`` becomes ``False``."""
     lines = output.split("\n")
     target = "False" if "False" in lines else "True"
     return "\n".join(_FLIP[line] if line == target else line for line in lines)

@@ -1,14 +1,15 @@
 """The small model's tokenizer: byte-level BPE trained on the corpus, numbers split into digits.
 
 Every digit and every newline is a token of its own, so that numbers are copied digit by digit. The fixed phrases of
-the rationale format are whole tokens (ordinary ones, not special): they cost one step of decoding instead of twenty.
-The result is an ordinary Hugging Face tokenizer with a chat template.
+the rationale format are kept whole before merging, so that each becomes one ordinary token: one step of decoding
+instead of twenty. The result is an ordinary Hugging Face tokenizer with a chat template.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from genprm.lab.corpus import Corpus
 from genprm.rationale import grammar
@@ -43,26 +44,25 @@ _WORDS = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]|\n|[^\S\n]+"
 
 def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) -> PreTrainedTokenizerFast:
     """Train on the texts of the first ``conversations`` conversations and on all problems of the corpus's rows."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(_pattern()), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     special = [PAD, BOS, SYSTEM, USER, ASSISTANT, END]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(_PHRASES),
+        vocab_size=vocab_size,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(corpus, conversations), trainer)
-    tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in _PHRASES])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
@@ -75,20 +75,18 @@ def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) 
     )
 
 
+def _pattern() -> str:
+    """What is split off before merging: the phrases of the format first, then words, digits, signs and newlines."""
+    phrases = (re.escape(phrase).replace("\\\n", r"\n") for phrase in _PHRASES)
+    return "|".join([*phrases, _WORDS])
+
+
 def _texts(corpus: Corpus, conversations: int) -> Iterator[str]:
-    yield from _problems(corpus.gsm8k)
+    yield from (row["problem"] for row in corpus.gsm8k)
     for index in range(conversations):
         conversation = corpus.conversation(index)
         yield conversation.problem
         yield from conversation.steps
         for turn in conversation.turns:
             for segment in turn:
-                text = segment.text
-                for phrase in _PHRASES:
-                    text = text.replace(phrase, "")
-                yield text
-
-
-def _problems(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for row in rows:
-        yield row["problem"]
+                yield segment.text

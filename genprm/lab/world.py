@@ -172,7 +172,7 @@ def _slipped(value: int, rng: random.Random) -> int:
     if value % 10 == 0:
         options.append(value // 10)
     place = rng.randrange(len(digits))
-    options.append(int("".join(digits[:place] + [str(rng.randrange(10))] + digits[place + 1 :])))
+    options.append(int("".join([*digits[:place], str(rng.randrange(10)), *digits[place + 1 :]])))
     if len(digits) > 1:
         digits[place], digits[place - 1] = digits[place - 1], digits[place]
         options.append(int("".join(digits)))
