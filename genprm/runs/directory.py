@@ -5,7 +5,8 @@
     votes.jsonl        finished units of work, appended, one line each, ``key`` first (other verbs: another name)
     items.jsonl        derived from the units, in input order, replaced atomically
     errors.jsonl       units that infrastructure lost; they are owed again
-    metrics.json  environment.json  log/
+    metrics.json  environment.json
+    log/genprm.log     what genprm logged while the directory was open, from INFO on
 
 Only the process that holds the lock writes. A line is complete when its newline is there: what a killed process left
 after the last newline is cut off when the directory is opened, and its unit is owed again.
@@ -26,6 +27,7 @@ from genprm.records.lines import dump_line, read_lines, replace_text, write_line
 from genprm.records.results import vote_from_dict, vote_to_dict
 from genprm.records.solutions import solution_to_dict
 from genprm.runs.configuration import Configuration
+from genprm.runs.logfile import LogFile
 from genprm.types import Solution, Vote
 
 VOTES = "votes.jsonl"
@@ -41,6 +43,7 @@ class RunDirectory:
         self._units_path = path / units
         self._lock = lock
         self._units: IO[bytes] | None = None
+        self._log_file = LogFile(self.log / "genprm.log")
 
     @classmethod
     def open(
@@ -122,6 +125,7 @@ class RunDirectory:
 
     def close(self) -> None:
         """Give the lock back. Idempotent."""
+        self._log_file.close()
         if self._units is not None:
             self._units.close()
         self._lock.close()

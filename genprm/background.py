@@ -1,0 +1,50 @@
+"""One event loop on a thread of its own: asynchronous work for callers that are not asynchronous, notebooks included."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class BackgroundLoop:
+    """Runs coroutines on its loop, from any thread, until closed."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Start a coroutine. Cancelling the future cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine and wait for it. Ctrl-C cancels it and waits until it has cleaned up."""
+        done = threading.Event()
+        future = self.submit(_announcing(work, done))
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            done.wait(timeout=10)
+            raise
+
+    def close(self) -> None:
+        """Stop the loop and the thread. Idempotent."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+
+async def _announcing(work: Coroutine[Any, Any, Result], done: threading.Event) -> Result:
+    try:
+        return await work
+    finally:
+        done.set()
