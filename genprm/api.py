@@ -17,18 +17,19 @@ import asyncio
 import atexit
 import hashlib
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from genprm import prompts, resources
 from genprm.background import BackgroundLoop
 from genprm.engines.base import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution.base import Sandbox
-from genprm.rationale.dialogue import Settings
+from genprm.rationale.settings import Settings
 from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.types import Mode, Solution, Verification
@@ -37,6 +38,7 @@ from genprm.verify.job import OnProgress, Summary, verify_to_dir
 from genprm.verify.many import OnVote, check_fits, check_votes, in_flight, verify_many
 from genprm.verify.votes import Judge
 
+Result = TypeVar("Result")
 DEFAULT_MODEL = "genprm-tiny"
 
 
@@ -152,7 +154,7 @@ class Verifier:
         try:
             for index in range(len(named)):
                 while index not in early:
-                    done, verification = loop.run(anext(stream))
+                    done, verification = loop.run(_next(stream))
                     early[done] = verification
                 yield early.pop(index)
         finally:
@@ -250,7 +252,8 @@ class Verifier:
 
     async def _first(self, solution: Solution, judge: Judge) -> Verification:
         stream = verify_many(with_ids([solution]), judge, **self._extent())
-        return [verification async for _, verification in stream][0]
+        async with aclosing(stream):
+            return (await anext(stream))[1]
 
     def _sandbox_identity(self, judge: Judge) -> dict[str, Any]:
         # Where no code is run, no sandbox and none of its limits can change a vote.
@@ -297,8 +300,16 @@ def _require_distinct(solutions: Sequence[Solution]) -> None:
 
 
 def _settings(settings: Settings | None, mode: Mode | None, execute: bool | None) -> Settings:
-    changes = {name: value for name, value in (("mode", mode), ("execute", execute)) if value is not None}
-    return replace(settings or Settings(), **changes)
+    settings = settings or Settings()
+    return replace(
+        settings,
+        mode=settings.mode if mode is None else mode,
+        execute=settings.execute if execute is None else execute,
+    )
+
+
+async def _next(stream: AsyncIterator[Result]) -> Result:
+    return await anext(stream)
 
 
 def _close_at_exit(reference: weakref.ref[Verifier]) -> None:

@@ -1,4 +1,4 @@
-"""One event loop on a thread of its own: asynchronous work for callers that are not asynchronous, notebooks included."""
+"""One event loop on a thread of its own: asynchronous work for callers that are not, notebooks included."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from genprm import prompts
@@ -71,7 +71,7 @@ async def verify_many(
     vote_rule: VoteRule = "mean",
     concurrency: int | None = None,
     on_vote: OnVote | None = None,
-) -> AsyncIterator[tuple[int, Verification]]:
+) -> AsyncGenerator[tuple[int, Verification], None]:
     """(index in ``solutions``, its verification), each as soon as its last vote is in.
 
     Solutions need distinct ids. Raises ``InputError`` before any work; ``EngineUnavailable`` or ``SandboxUnavailable``

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 Unit = TypeVar("Unit")
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 async def as_finished(
     units: Iterable[Unit], work: Callable[[Unit], Awaitable[Result]], limit: int
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """Start units in order, at most ``limit`` at once; yield each result as it finishes.
 
     Units are drawn only when there is room. The first exception ends the iteration; what is still in flight then, or

@@ -7,10 +7,11 @@ The dialogue says where to read: after the ``\\boxed{`` that the model wrote (na
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 from genprm.engines.base import Engine
-from genprm.rationale.dialogue import Probabilities
+from genprm.rationale.actions import Probabilities
 
 WORDS = ("Yes", "No")
 
@@ -19,4 +20,9 @@ async def read_out(engine: Engine, prompt: Sequence[int]) -> Probabilities:
     """The probabilities of Yes and No right after ``prompt``. Raises ``EngineUnavailable``."""
     options = [engine.tokenizer.encode(word) for word in WORDS]
     yes, no = await engine.score(prompt, options)
-    return Probabilities(math.exp(yes), math.exp(no))
+    p_yes, p_no = math.exp(yes), math.exp(no)
+    if p_yes == p_no == 0.0 and math.isfinite(most := max(yes, no)):
+        # Both are too small for a float; what counts is their ratio.
+        least = sys.float_info.min
+        return Probabilities(least * math.exp(yes - most), least * math.exp(no - most))
+    return Probabilities(p_yes, p_no)

@@ -7,15 +7,17 @@ neither order nor concurrency changes it. After a failed step the vote ends: the
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from genprm import prompts
 from genprm.engines.base import Engine, GenerationRequest, Sampling
 from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
 from genprm.execution.base import ExecutionResult, Sandbox, Session
-from genprm.rationale.dialogue import Action, Execute, Generate, Generated, ReadOut, Reply, Settings, judge_step
+from genprm.rationale.actions import Action, Execute, Generate, Generated, ReadOut, Reply
+from genprm.rationale.dialogue import judge_step
 from genprm.rationale.history import remembered
+from genprm.rationale.settings import Settings
 from genprm.types import Failure, Segment, Solution, StepVerdict, Vote
 from genprm.verify.readout import read_out
 from genprm.verify.seeds import request_seed, vote_seed
@@ -30,7 +32,7 @@ class Judge:
     engine: Engine
     sandbox: Sandbox | None
     settings: Settings
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     run_seed: int = 0
 
 
