@@ -1,0 +1,64 @@
+"""The command line: one module per verb, each a thin caller of the library.
+
+Exit codes: 0 done · 1 a fault of genprm itself · 2 the input or an option is wrong, said in one sentence on stderr,
+with nothing written · 3 the engine or the sandbox is down · 130 stopped from the keyboard.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from genprm.cli import demo, lab, train, verify, view
+from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="genprm",
+    help="Generative process reward models: verify every step of a solution, and train the model that does it.",
+    epilog="The default model is the one that ships with genprm. Each verb says more with --help.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("verify")(verify.verify)
+app.command("train")(train.train)
+app.command("view")(view.view)
+app.command("lab")(lab.lab)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; every foreseen failure is one sentence on stderr."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(arguments, prog_name="genprm", standalone_mode=False)
+    except typer.TyperException as error:
+        return _refuse(
+            f"{error.format_message().rstrip('.')}; genprm --help and genprm VERB --help say what there is", 2
+        )
+    except (EngineUnavailable, SandboxUnavailable) as error:
+        return _refuse(str(error), 3)
+    except GenPRMError as error:
+        return _refuse(str(error), 2)
+    return result if isinstance(result, int) else 0
+
+
+def _refuse(sentence: str, code: int) -> int:
+    # A message of a library may hold line breaks; the promise is one line.
+    sys.stderr.write(f"genprm: {' '.join(sentence.split())}\n")
+    return code

@@ -19,8 +19,9 @@ from genprm.view.pages import BINS, ItemPage, item_page, totals
 
 _HERE = Path(__file__).parent
 _FACTS = (
-    ("model", "model"),
-    ("engine", "engine"),
+    ("engine.model", "model"),
+    ("engine.revision", "revision"),
+    ("engine.engine", "engine"),
     ("mode", "mode"),
     ("votes", "votes"),
     ("vote_rule", "vote rule"),
@@ -28,7 +29,7 @@ _FACTS = (
     ("prompt_style", "prompt style"),
     ("history", "history"),
     ("sandbox", "sandbox"),
-    ("temperature", "temperature"),
+    ("sampling.temperature", "temperature"),
     ("seed", "seed"),
 )
 

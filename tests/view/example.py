@@ -71,7 +71,7 @@ def write(folder: Path, solutions: list[Any], votes: list[Any], items: list[Any]
     for name, records in (("solutions", solutions), ("votes", votes), ("items", items)):
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    identity = {"model": "genprm-tiny", "mode": "code", "engine": "transformers", "seed": 0}
+    identity = {"engine": {"engine": "transformers", "model": "genprm-tiny"}, "mode": "code", "seed": 0}
     config = Configuration("verify", identity, {"votes": 2}, "in.jsonl")
     (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
     return folder

@@ -1,0 +1,31 @@
+"""Where the command line writes: results to stdout, everything about the work in progress to stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+
+def out() -> Console:
+    """The console of results."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """The console of progress and remarks."""
+    return Console(stderr=True, highlight=False)
+
+
+def reward(value: float | None) -> Text:
+    """A reward as text in its colour: red below 0.5, yellow to 0.75, green above."""
+    if value is None:
+        return Text("–", style="dim")
+    style = "red" if value < 0.5 else "yellow" if value < 0.75 else "green"
+    return Text(f"{value:.2f}", style=style)
+
+
+def first_error(label: int | None) -> Text:
+    """A label as a person says it."""
+    if label is None:
+        return Text("not known", style="dim")
+    return Text("no error", style="green") if label < 0 else Text(f"step {label}", style="red")

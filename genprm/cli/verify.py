@@ -1,0 +1,142 @@
+"""``genprm verify IN --out DIR``: score every step of every solution; the same command again continues the run."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from genprm.cli import console
+from genprm.errors import InputError
+
+if TYPE_CHECKING:
+    from genprm.api import Verifier
+    from genprm.rationale.dialogue import Settings
+    from genprm.records import Loaded
+    from genprm.verify.job import Summary
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def verify(
+    source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file, hub:name[:config]:split, or - for stdin.")],
+    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "genprm-tiny",
+    engine: Annotated[str, typer.Option(help="What runs the model: auto or transformers.")] = "auto",
+    votes: Annotated[int, typer.Option(help="Independent votes on each solution.")] = 8,
+    mode: Annotated[
+        Literal["direct", "analyze", "code-only", "code"], typer.Option(help="What a rationale consists of.")
+    ] = "code",
+    no_execute: Annotated[bool, typer.Option("--no-execute", help="The model guesses what its code prints.")] = False,
+    sandbox: Annotated[
+        Literal["auto", "docker", "local"], typer.Option(help="What runs the code that the model writes.")
+    ] = "auto",
+    vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="How votes become a reward.")] = "mean",
+    prompt_style: Annotated[
+        Literal["chat", "official"], typer.Option(help="official: the format of the published evaluator.")
+    ] = "chat",
+    read_out: Annotated[
+        Literal["natural", "forced"], typer.Option(help="Whether the model or genprm writes the box.")
+    ] = "natural",
+    history: Annotated[
+        str, typer.Option(help="What a step sees of earlier ones: full, judgements or last-K.")
+    ] = "full",
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
+    top_p: Annotated[float, typer.Option(help="Share of the probability that is drawn from.")] = 0.95,
+    top_k: Annotated[int, typer.Option(help="0 keeps all tokens.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Take the first N solutions.")] = None,
+    max_in_flight: Annotated[int | None, typer.Option(help="Most votes at work at once.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+) -> None:
+    """Score every step of solutions with N votes."""
+    from genprm.api import Verifier
+    from genprm.engines import Sampling, resolve_engine
+    from genprm.engines.sampling import check
+    from genprm.records import read_solutions
+
+    resolve_engine(engine)
+    sampling = Sampling(temperature, top_p, top_k)
+    check(sampling)
+    settings = settings_of(mode, not no_execute, prompt_style, read_out, history)
+    loaded = read_solutions(source, limit=limit)
+    verifier = Verifier(
+        model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
+        sampling=sampling, concurrency=max_in_flight,
+    )  # fmt: skip
+    if dry_run:
+        plan(console.out(), loaded, verifier, out)
+        return
+    summary = run(verifier, loaded, out, console.err(), extent={"limit": limit})
+    finish(console.out(), loaded, summary)
+    console.out().print(f"results in {out}; genprm view {out} makes a page of them", soft_wrap=True)
+
+
+def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: dict[str, Any]) -> Summary:
+    """Verify into the run directory with a live display. Ctrl-C ends the program, saying how to continue."""
+    from genprm.cli.progress import LiveDisplay
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("genprm").setLevel(logging.INFO)
+    for note in loaded.notes:
+        to.print(Text(note), soft_wrap=True)
+    try:
+        with verifier:
+            verifier.check(loaded)
+            with LiveDisplay(to) as display:
+                display.prompt(verifier.first_prompt(loaded.solutions[0]))
+                return verifier.verify_to_dir(loaded, out, on_progress=display.vote, extent=extent)
+    except KeyboardInterrupt:
+        kept = f"finished votes are kept in {out}: " if (out / "config.yaml").exists() else ""
+        to.print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def finish(to: Console, loaded: Loaded, summary: Summary) -> None:
+    """Print what the run found."""
+    from genprm.cli.results import print_results
+
+    if summary.reused:
+        done = (
+            "all of them, so none was left to do" if summary.reused == summary.metrics["votes"] else "the rest is new"
+        )
+        to.print(f"{summary.reused} votes were finished before: {done}", soft_wrap=True)
+    print_results(to, loaded.solutions, summary.items, summary.metrics)
+
+
+def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
+    """What a run would do."""
+    steps = sum(len(solution.steps) for solution in loaded.solutions)
+    settings = verifier.settings
+    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    for line in (
+        *loaded.notes,
+        f"{len(loaded.solutions)} solutions with {steps} steps from {loaded.source}",
+        f"{verifier.votes} votes each: {len(loaded.solutions) * verifier.votes} votes, "
+        f"up to {steps * verifier.votes} rationales of at most {settings.step_budget} tokens",
+        f"model {verifier.model}, mode {settings.mode}{'' if settings.execute else ' without execution'}, "
+        f"temperature {verifier.sampling.temperature:g}, seed {verifier.seed}",
+        f"run directory {out} {state}",
+        "dry run: nothing was loaded or written",
+    ):
+        to.print(Text(line), soft_wrap=True)
+
+
+def settings_of(mode: Any, execute: bool, prompt_style: Any, read_out: Any, history: str) -> Settings:
+    """How a step is judged. Raises ``InputError`` for a history that is none."""
+    from genprm.rationale.dialogue import Settings
+
+    kept = re.fullmatch(r"full|judgements|last-(\d+)", history)
+    if kept is None:
+        raise InputError(f"--history is '{history}'; it must be full, judgements or last-K, such as last-2")
+    settings = Settings(mode=mode, execute=execute, prompt_style=prompt_style, read_out=read_out)
+    if kept[1] is not None:
+        return replace(settings, history="last-k", last_k=int(kept[1]))
+    return replace(settings, history="full" if history == "full" else "judgements")

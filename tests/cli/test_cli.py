@@ -1,0 +1,85 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from genprm.cli import run
+from genprm.records import read_solutions
+from tests.cli.scripted import record, write
+from tests.conftest import REPOSITORY
+
+VERBS = {"demo", "verify", "train", "view", "lab"}
+
+
+def test_help_fits_one_screen_and_lists_what_is_built(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    listed = {
+        line.split()[0] for line in lines[lines.index("Commands:") + 1 :] if line[2:3].isalpha() and "  " in line[2:]
+    }
+    assert listed == VERBS
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([verb, "--help"]) == 0
+    assert f"genprm {verb}" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["levitate"]) == 2
+    assert "levitate" in capsys.readouterr().err
+
+
+def test_the_lab_prints_records_that_verify_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "--limit", "6", "--split", "test", "--json"]) == 0
+    (tmp_path / "lab.jsonl").write_text(capsys.readouterr().out, encoding="utf-8")
+    solutions = read_solutions(str(tmp_path / "lab.jsonl")).solutions
+    assert len(solutions) == 6 and {solution.label for solution in solutions} != {-1}
+
+
+def test_the_lab_shows_the_truth_of_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "--limit", "12", "--held-out"]) == 0
+    shown = capsys.readouterr().out
+    assert "no error" in shown and "new error" in shown and "answer" in shown
+
+
+SLOW = """
+import asyncio, sys, time
+from genprm import cli, engines
+from tests.cli.scripted import judge, probabilities
+def slow(prompt, request):
+    time.sleep(0.2)
+    return judge(prompt, request)
+engines.open_engine = lambda kind, model, **_: engines.ScriptedEngine(slow, score=probabilities)
+cli.main(sys.argv[1:])
+"""
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", *(record(f"r{number}", "3 * 4 = 12") for number in range(30)))
+    arguments = ["verify", str(source), "--out", str(tmp_path / "run"), "--votes", "1", "--mode", "analyze"]
+    command = [sys.executable, "-c", SLOW, *arguments, "--max-in-flight", "1"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    votes = tmp_path / "run/votes.jsonl"
+    deadline = time.monotonic() + 60
+    while not (votes.exists() and votes.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "run the same command again to continue" in error and "Traceback" not in error
+    finished = [json.loads(line) for line in votes.read_text(encoding="utf-8").splitlines()]
+    assert 0 < len(finished) < 30
