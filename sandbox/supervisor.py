@@ -35,7 +35,6 @@ import json
 import os
 import secrets
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -47,6 +46,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves our own folder out
+from processes import children, is_dead, kill, remove_tree, resident_bytes, tree
+
 TICK_S = 0.05
 """How often time, memory and the owner are looked at while cells run."""
 IDLE_TICK_S = 1.0
@@ -56,8 +58,6 @@ FORK_WAIT_S = 10.0
 TEMPLATE_WAIT_S = 120.0
 MAX_FRAME = 64 << 20
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
-HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-"""The kernel lists children (CONFIG_PROC_CHILDREN); without it we look through all processes."""
 
 TEMPLATE_ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -94,74 +94,6 @@ class Settings:
     def rlimits(self) -> dict[str, int]:
         limits = {"DATA": self.memory_bytes, "FSIZE": self.file_bytes, "CORE": 0, "NOFILE": self.open_files}
         return limits if self.processes is None else {**limits, "NPROC": self.processes}
-
-
-# --- processes ------------------------------------------------------------------------------------------------------
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process, zombies among them, whichever of its threads started them."""
-    if not HAS_CHILDREN_FILES:
-        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-        return [other for other in pids if state_and_parent(other)[1] == pid]
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += map(int, file.read().split())
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it, or one of its threads, has just ended
-    return found
-
-
-def state_and_parent(pid: int) -> tuple[str, int]:
-    """State letter and parent of a process; X when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", errors="replace") as file:
-            state, parent = file.read().rpartition(")")[2].split()[:2]
-    except (FileNotFoundError, ProcessLookupError):
-        return "X", 0
-    return state, int(parent)
-
-
-def is_dead(pid: int) -> bool:
-    return state_and_parent(pid)[0] in "ZX"
-
-
-def tree(root: int) -> list[int]:
-    """The process and all its descendants. They cannot leave it: every session adopts its own orphans."""
-    found = [root]
-    for pid in found:  # grows while it is walked
-        found += children(pid)
-    return found
-
-
-def resident_bytes(pids: list[int], limit: int) -> int:
-    """Memory of a process tree. Pages shared by fork count once, but that sum is dear, so only near the limit."""
-    total = sum(read_kib(f"/proc/{pid}/status", "VmRSS:") for pid in pids)
-    if total > limit:
-        total = sum(read_kib(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in pids) or total
-    return total
-
-
-def read_kib(path: str, key: str) -> int:
-    try:
-        with open(path, errors="replace") as file:
-            return next((int(line.split()[1]) << 10 for line in file if line.startswith(key)), 0)
-    except (OSError, ValueError):  # gone, or of another user
-        return 0
-
-
-def remove_tree(path: str) -> None:
-    """Delete a folder, also one whose owner took his own permissions away. Never follows links."""
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.isdir(path):
-        os.chmod(path, 0o700)
-        for folder, names, _ in os.walk(path):  # top down: opened before it is entered
-            for name in names:
-                if not os.path.islink(os.path.join(folder, name)):
-                    os.chmod(os.path.join(folder, name), 0o700)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------
@@ -270,13 +202,6 @@ class Template:
         self._process.returncode = 0  # reaped elsewhere: Popen must not look for it
 
 
-def kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 # --- the supervisor -------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +215,7 @@ class Supervisor:
         self.inbox = bytearray()
         self.outbox = bytearray()
         self.stopping = False
+        self.next_look = 0.0
         self.selector = selectors.DefaultSelector()
         self.watch_children()
         for fd in (0, 1):
@@ -560,8 +486,11 @@ class Supervisor:
                     self.finish_dead(session, session.exit_status)
 
     def enforce(self) -> None:
-        """Look at the clock, at memory and at the owner."""
+        """Look at the clock, at memory and at the owner; once a tick, however busy the sessions keep us."""
         now = time.monotonic()
+        if now < self.next_look:
+            return
+        self.next_look = now + TICK_S
         for session in list(self.sessions.values()):
             if session.cell and now >= session.cell.deadline:
                 self.finish(session, "timeout", lost=True)

@@ -17,6 +17,7 @@ itself: packets without the nonce of the running cell are ignored, and each sess
 
 from __future__ import annotations
 
+import _socket  # its methods cannot be replaced by user code, those of socket.socket can
 import builtins
 import ctypes
 import fcntl
@@ -29,10 +30,11 @@ import resource
 import signal
 import socket
 import sys
+from errno import ENOMEM
 from io import FileIO, TextIOWrapper
-from os import _exit, dup2, getpid, read
+from os import _exit, close, dup2, getpid, kill, read
 from signal import ITIMER_REAL, SIGKILL, setitimer
-from sys import setprofile, settrace
+from sys import byteorder, setprofile, settrace
 from types import ModuleType
 from typing import Any
 
@@ -42,6 +44,7 @@ globals()["__builtins__"] = vars(builtins).copy()
 PRELOADED = ("numpy", "sympy")
 FILENAME = "<string>"
 NONCE_BYTES = 16
+CMSG_SPACE = socket.CMSG_SPACE(4)
 ERROR_CHARACTERS = 4000
 HIGH_FD = 512
 """Our descriptors lie above the session's own limit, out of the way of ``os.closerange``."""
@@ -59,7 +62,7 @@ def become_session(scratch: str, limits: dict[str, int], channel_fd: int, output
     signal.signal(signal.SIGINT, signal.default_int_handler)
     prctl(PR_SET_DUMPABLE, 1)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    channel = socket.socket(fileno=fcntl.fcntl(channel_fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD))
+    channel = _socket.socket(fileno=fcntl.fcntl(channel_fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD))
     output = fcntl.fcntl(output_fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
     os.closerange(3, HIGH_FD)
     confine(limits)
@@ -84,7 +87,7 @@ def confine(limits: dict[str, int]) -> None:
         pass  # a hint only; some kernels refuse it
 
 
-def serve_cells(channel: socket.socket, output: int) -> None:
+def serve_cells(channel: _socket.socket, output: int) -> None:
     """Run cells in order in one ``__main__`` until the supervisor goes."""
     me = getpid()
     main = ModuleType("__main__")
@@ -100,16 +103,16 @@ def serve_cells(channel: socket.socket, output: int) -> None:
         channel.send(nonce + verdict)
 
 
-def receive_cell(channel: socket.socket) -> tuple[bytes, str]:
+def receive_cell(channel: _socket.socket) -> tuple[bytes, str]:
     """Wait for the next cell: its nonce and its source."""
-    nonce, ancillary, _, _ = channel.recvmsg(NONCE_BYTES, socket.CMSG_SPACE(4))
+    nonce, ancillary, _, _ = channel.recvmsg(NONCE_BYTES, CMSG_SPACE)
     if not nonce:
         _exit(0)
-    file = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
+    file = int.from_bytes(ancillary[0][2][:4], byteorder)
     source = b""
     while chunk := read(file, 1 << 20):
         source += chunk
-    os.close(file)
+    close(file)
     return nonce, source.decode("utf-8", "surrogatepass")
 
 
@@ -129,10 +132,9 @@ def run_cell(source: str, namespace: dict[str, Any]) -> bytes:
         exec(compile_cell(source), namespace)
     except SystemExit as stop:
         return b"ok\n" if stop.code in (None, 0) else b"error\n" + describe(stop)
-    except MemoryError as error:
-        return b"oom\n" + describe(error)
     except BaseException as error:
-        return b"error\n" + describe(error)
+        out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == ENOMEM)
+        return (b"oom\n" if out_of_memory else b"error\n") + describe(error)
     finally:
         settle()
     return b"ok\n"
@@ -190,7 +192,7 @@ def fork_session(order: dict[str, Any], fds: list[int]) -> int:
                 _exit(0)
             become_session(order["scratch"], order["limits"], *fds)
         finally:
-            _exit(70)
+            kill(getpid(), SIGKILL)  # no exit status: those belong to user code
     os.close(tell)
     pid = int(os.read(answer, 32) or 0)
     os.close(answer)

@@ -1,8 +1,8 @@
 """Runs the code that a model wrote: the host side of the sandbox. What runs inside lies in ``sandbox/``.
 
-    async with contextlib.aclosing(open_sandbox("auto")) as sandbox:
-        async with contextlib.aclosing(sandbox.session()) as session:
-            result = await session.run("print(1 + 1)")
+async with contextlib.aclosing(open_sandbox("auto")) as sandbox:
+    async with contextlib.aclosing(sandbox.session()) as session:
+        result = await session.run("print(1 + 1)")
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from genprm.execution.client import SupervisorClient, SupervisorLost
 
 DEFAULT_TIMEOUT_S = 5.0
 DEFAULT_MAX_SESSIONS = 64
-MAX_SOURCE_CHARACTERS = 8 << 20
+MAX_SOURCE_CHARACTERS = 4 << 20
 SUPERVISOR_GRACE_S = 60.0
 """How long after a cell's time limit its reply may come; then the supervisor itself is taken for dead."""
 
@@ -33,8 +33,8 @@ class SupervisedSandbox(ABC):
         max_sessions: int = DEFAULT_MAX_SESSIONS,
         max_running: int | None = None,
     ) -> None:
-        """``timeout_s``: wall time of a cell unless its call says otherwise. ``max_running``: most cells that run at one
-        moment (twice the cores unless given); further ones wait in order and their clock does not run."""
+        """``timeout_s``: wall time of a cell unless its call says otherwise. ``max_running``: most cells that run at
+        one moment (twice the cores unless given); further ones wait in order and their clock does not run."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         running = max(4, 2 * cores) if max_running is None else max_running
         for name, value in (("timeout_s", timeout_s), ("max_sessions", max_sessions), ("max_running", running)):
@@ -107,10 +107,10 @@ class SupervisedSession:
             if not self._has_slot:
                 await self._sandbox._slots.acquire()
                 self._has_slot = True
-            if self._closed:
-                self._free_slot()
-                raise SandboxUnavailable("the session is closed")
             async with self._sandbox._running:
+                if self._closed:
+                    self._free_slot()
+                    raise SandboxUnavailable("the session is closed")
                 return await self._run(source, self._sandbox.timeout_s if timeout_s is None else timeout_s)
 
     async def _run(self, source: str, timeout_s: float) -> ExecutionResult:

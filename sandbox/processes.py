@@ -1,0 +1,83 @@
+"""What Linux tells of processes, read from /proc: who descends from whom, who is dead, how much memory a tree holds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+
+HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+"""The kernel lists children (CONFIG_PROC_CHILDREN); without it we look through all processes."""
+
+
+def kill(pid: int) -> None:
+    """Send SIGKILL. A process that is gone already is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process, zombies among them, whichever of its threads started them."""
+    if not HAS_CHILDREN_FILES:
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+        return [other for other in pids if state_and_parent(other)[1] == pid]
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may just have ended
+        for task in os.listdir(f"/proc/{pid}/task"):
+            path = f"/proc/{pid}/task/{task}/children"
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path) as file:  # so may a thread
+                found += map(int, file.read().split())
+    return found
+
+
+def state_and_parent(pid: int) -> tuple[str, int]:
+    """State letter and parent of a process; X when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            state, parent = file.read().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X", 0
+    return state, int(parent)
+
+
+def is_dead(pid: int) -> bool:
+    return state_and_parent(pid)[0] in "ZX"
+
+
+def tree(root: int) -> list[int]:
+    """The process and all its descendants. They cannot leave it: every session adopts its own orphans."""
+    found = [root]
+    for pid in found:  # grows while it is walked
+        found += children(pid)
+    return found
+
+
+def resident_bytes(pids: list[int], limit: int) -> int:
+    """Memory of a process tree. Pages shared by fork count once, but that sum is dear, so only near the limit."""
+    total = sum(read_kib(f"/proc/{pid}/status", "VmRSS:") for pid in pids)
+    if total > limit:
+        total = sum(read_kib(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in pids) or total
+    return total
+
+
+def read_kib(path: str, key: str) -> int:
+    try:
+        with open(path, errors="replace") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith(key)), 0)
+    except (OSError, ValueError):  # gone, or of another user
+        return 0
+
+
+def remove_tree(path: str) -> None:
+    """Delete a folder, also one whose owner took his own permissions away. Never follows links."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not os.path.isdir(path):
+        return
+    with contextlib.suppress(OSError):
+        os.chmod(path, 0o700)
+        for folder, names, _ in os.walk(path):  # top down: opened before it is entered
+            for name in names:
+                if not os.path.islink(os.path.join(folder, name)):
+                    os.chmod(os.path.join(folder, name), 0o700)
+    shutil.rmtree(path, ignore_errors=True)
