@@ -1,0 +1,262 @@
+"""Recipes: a job as one YAML file, checked before anything runs.
+
+A recipe names its stages, each the options of one verb; ``genprm train RECIPE`` does its train stage::
+
+    name: genprm-tiny
+    data: {name: micro-world and GSM8K train, split: train, rows: 20000, mean_tokens: 640}
+    stages:
+      - name: train
+        verb: train
+        options: {kind: generative, ...}
+
+Overrides are ``key=value`` with a YAML value: a key of the only stage (``optimizer.learning_rate=0.002``), of a named
+one (``train.seed=1``), or of the recipe (``data.rows=10``). Unknown keys are refused, with the nearest known place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genprm import resources
+from genprm.errors import RecipeError
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class Options(BaseModel):
+    """Base of every part of a recipe: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class LlamaShape(Options):
+    """A Llama model made from nothing."""
+
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    max_positions: int = Field(default=4096, gt=0)
+    rope_theta: float = 10000.0
+    tie_embeddings: bool = True
+
+    @model_validator(mode="after")
+    def _divides(self) -> LlamaShape:
+        if self.hidden_size % self.heads or self.heads % self.kv_heads:
+            raise ValueError("hidden_size must be a multiple of heads, and heads of kv_heads")
+        return self
+
+
+class ModelOptions(Options):
+    """What is trained: a ``base`` model (folder or hub name), or a new one of a ``shape``."""
+
+    base: str | None = None
+    shape: LlamaShape | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelOptions:
+        if (self.base is None) == (self.shape is None):
+            raise ValueError("give either base (a model to go on from) or shape (a new model)")
+        return self
+
+
+class TokenizerOptions(Options):
+    """The tokenizer of a new model; a base model brings its own."""
+
+    vocab_size: int = Field(default=3072, ge=512)
+    conversations: int = Field(default=6000, gt=0)
+    """How many conversations of the corpus it is trained on."""
+
+
+class LabData(Options):
+    """Conversations of the lab: micro-world solutions, and GSM8K train solutions if ``gsm8k`` says where they are."""
+
+    source: Literal["lab"] = "lab"
+    seed: int = 0
+    gsm8k: str | None = None
+    """A local JSONL file, or a hub name such as ``openai/gsm8k``; null leaves GSM8K out."""
+    gsm8k_share: float = Field(default=0.5, ge=0, le=1)
+    flip_share: float = Field(default=0.08, ge=0, le=1)
+    """Share of conversations that end in a swapped code output, which the judgement follows."""
+
+
+class OptimizerOptions(Options):
+    """AdamW."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = Field(default=1.0, gt=0)
+
+
+class ScheduleOptions(Options):
+    """The learning rate over the share of the training that is done."""
+
+    kind: Literal["cosine", "wsd", "constant"] = "wsd"
+    """``wsd``: warm up, stay, then fall linearly over the last ``decay_share``."""
+    warmup_share: float = Field(default=0.02, ge=0, lt=1)
+    decay_share: float = Field(default=0.3, gt=0, le=1)
+    floor: float = Field(default=0.02, ge=0, le=1)
+    """The last learning rate as a share of the highest."""
+
+
+class GenerativeTraining(Options):
+    """Supervised training of a causal LM on rationales; the loss counts on what the model writes."""
+
+    kind: Literal["generative"] = "generative"
+    seed: int = 0
+    model: ModelOptions
+    tokenizer: TokenizerOptions = TokenizerOptions()
+    data: LabData = LabData()
+    tokens_per_batch: int = Field(default=4096, gt=0)
+    """Mean number of tokens in a batch."""
+    accumulate: int = Field(default=1, gt=0)
+    """Batches to one step of the optimizer."""
+    max_length: int = Field(default=4096, gt=1)
+    """Rows longer than this are left out and counted, never cut."""
+    mask_code_output: bool = True
+    max_steps: int | None = Field(default=None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0)
+    """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
+    optimizer: OptimizerOptions = OptimizerOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    log_every: int = Field(default=20, gt=0)
+    survey_rows: int = Field(default=400, gt=0)
+    """Rows made beforehand to state lengths and to size the batches."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> GenerativeTraining:
+        if self.max_steps is None and self.max_minutes is None:
+            raise ValueError("give max_steps, max_minutes or both (the first to be reached ends the training)")
+        shape = self.model.shape
+        if shape is not None and self.max_length > shape.max_positions:
+            raise ValueError(f"max_length {self.max_length} exceeds the model's {shape.max_positions} positions")
+        return self
+
+
+class Stage(Options):
+    """One verb of a recipe with its options, which the verb itself checks."""
+
+    name: str
+    verb: str
+    source: str | None = Field(default=None, alias="from")
+    options: dict[str, Any] = {}
+
+
+class DataPlan(Options):
+    """What the recipe reads, so that a dry run can plan without the network."""
+
+    name: str
+    split: str = "train"
+    rows: int = Field(ge=0)
+    mean_tokens: float = Field(ge=0)
+
+
+class Recipe(Options):
+    """A named job in stages."""
+
+    name: str
+    data: DataPlan | None = None
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    def stage(self, verb: str) -> Stage:
+        """The one stage of a verb. Raises ``RecipeError`` if there is none or more."""
+        found = [stage for stage in self.stages if stage.verb == verb]
+        if len(found) != 1:
+            have = ", ".join(f"{stage.name} ({stage.verb})" for stage in self.stages)
+            raise RecipeError(
+                f"recipe '{self.name}' has {len(found)} stages of verb '{verb}' (it has {have}); need one"
+            )
+        return found[0]
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a file (or of a shipped name such as ``tiny.yaml``) with overrides applied."""
+    path = _find(source)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text; a recipe is a YAML file") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path} holds no mapping; a recipe has the keys name, data and stages")
+    for override in overrides:
+        _override(tree, override)
+    return check(Recipe, tree, str(path))
+
+
+def generative(recipe: Recipe, source: str | Path = "recipe") -> GenerativeTraining:
+    """The options of the train stage."""
+    stage = recipe.stage("train")
+    kind = stage.options.get("kind", "generative")
+    if kind != "generative":
+        raise RecipeError(f"{source}: training kind '{kind}' is unknown; known: generative")
+    return check(GenerativeTraining, stage.options, f"{source}, stage '{stage.name}'")
+
+
+def check(model: type[Checked], tree: Mapping[str, Any], place: str) -> Checked:
+    """``tree`` as a ``model``; a ``RecipeError`` names the first key that does not fit."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the options"
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{place}: {key}: {message}") from error
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.name in resources.names("recipes") and path.parent.name in ("", "recipes"):
+        return resources.path("recipes", path.name)
+    shipped = ", ".join(resources.names("recipes")) or "none"
+    raise RecipeError(f"there is no recipe file {source}; recipes that ship: {shipped}")
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"override '{override}' is not key=value; write for example optimizer.learning_rate=0.002")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"override '{override}': the value is not valid YAML") from error
+    place, parts = _root(tree, parts, override)
+    for part in parts[:-1]:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise RecipeError(f"override '{override}': '{part}' is a value and has no keys below it")
+    place[parts[-1]] = value
+
+
+def _root(tree: dict[str, Any], parts: list[str], override: str) -> tuple[dict[str, Any], list[str]]:
+    """Where an override starts, and the rest of its key."""
+    stages = tree.get("stages")
+    found = [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+    named = {stage.get("name"): stage for stage in found}
+    if len(parts) > 1 and parts[0] in named:
+        return named[parts[0]].setdefault("options", {}), parts[1:]
+    if len(found) == 1:
+        options = found[0].setdefault("options", {})
+        plan = parts[0] == "data" and len(parts) > 1 and parts[1] in DataPlan.model_fields
+        if parts[0] != "name" and not plan:
+            return options, parts
+    if parts[0] in Recipe.model_fields:
+        return tree, parts
+    names = ", ".join(str(name) for name in named) or "none"
+    raise RecipeError(f"override '{override}' names no stage; begin it with a stage name: {names}")

@@ -1,0 +1,1 @@
+"""Training: generative verifiers by supervised training on rationales."""

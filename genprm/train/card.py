@@ -1,0 +1,169 @@
+"""The model card: what a trained model is, what it was trained on, how to train it again, and what was measured.
+
+Facts of the training lie beside the weights in ``training.json``; measurements are JSON files that the benchmarks
+write. The card is made of both and can be made again when measurements come in::
+
+    python -m genprm.train.card MODEL_FOLDER world.json gsm8k.json
+
+A measurement file is ``{"tables": [{"title", "note", "columns": [...], "rows": [[...], ...]}, ...], ...}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genprm.errors import InputError
+from genprm.train.rows import Survey
+
+FACTS = "training.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A training, as far as a reader of its model needs it."""
+
+    name: str
+    options: Mapping[str, Any]
+    """The resolved options of the recipe."""
+    survey: Survey
+    parameters: int
+    precision: str
+    steps: int
+    tokens: int
+    minutes: float
+    loss: float | None
+    environment: Mapping[str, Any]
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers alone."""
+        return {
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "minutes": round(self.minutes, 2),
+            "loss": self.loss,
+            "parameters": self.parameters,
+            "precision": self.precision,
+            "survey": asdict(self.survey),
+        }
+
+
+def write_card(folder: Path, facts: Facts) -> None:
+    """Write the facts and a card without measurements."""
+    text = json.dumps(asdict(facts), indent=2) + "\n"
+    (folder / FACTS).write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card(json.loads(text), ()), encoding="utf-8")
+
+
+def update_card(folder: Path, measurements: Sequence[Path]) -> None:
+    """Write the card of a model folder again, with the tables of ``measurements``."""
+    facts = _read(folder / FACTS)
+    tables = [table for path in measurements for table in _read(path).get("tables", ())]
+    (folder / "README.md").write_text(card(facts, tables), encoding="utf-8")
+
+
+def card(facts: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
+    """The text of the card."""
+    parts = [_head(facts), _uses(facts), _data(facts), _training(facts)]
+    parts.append(
+        "## Measured\n\n" + ("\n".join(_table(table) for table in tables) or "Nothing has been measured yet.\n")
+    )
+    return "\n".join(parts)
+
+
+def _head(facts: Mapping[str, Any]) -> str:
+    return (
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: mit\nlanguage: en\n"
+        "tags: [process-reward-model, verifier]\n---\n\n"
+        f"# {facts['name']}\n\n"
+        f"A generative process reward model of {facts['parameters'] / 1e6:.1f}M parameters. For each step of a "
+        "solution it analyses the step, writes Python that checks it, reads what the code printed, and judges Yes or "
+        "No.\n"
+    )
+
+
+def _uses(facts: Mapping[str, Any]) -> str:
+    return (
+        "## Use\n\n```python\nfrom genprm import Solution, Verifier\n\n"
+        f'with Verifier(model="{facts["name"]}", votes=8) as verifier:\n'
+        '    result = verifier.verify(Solution(problem="...", steps=["...", "..."]))\n```\n\n'
+        "It speaks the GenPRM rationale format behind its own chat template. It knows the sentences of its training "
+        "data: micro-world stories and the arithmetic of grade-school solutions. It checks whether a step computes "
+        "what it claims; on real text it cannot tell whether that was the right thing to compute.\n"
+    )
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    options, survey = facts["options"], facts["survey"]
+    data = options["data"]
+    gsm8k = (
+        f"GSM8K train solutions ({data['gsm8k_share']:.0%} of the conversations), right and with injected slips"
+        if data["gsm8k"]
+        else "no other text"
+    )
+    return (
+        "## Data\n\n"
+        f"**Trained on truth.** Micro-world solutions (made by seed {data['seed']}) with known first errors, and "
+        f"{gsm8k}. A scripted annotator that sees the truth of every step wrote the rationales. In "
+        f"{data['flip_share']:.0%} of the conversations the last code output is swapped for its opposite and the "
+        "judgement follows it. The test problems of the micro-world, two of its story families and the GSM8K test "
+        "file were never seen.\n\n"
+        f"Rows: mean {survey['mean_tokens']:.0f} tokens, longest of {survey['rows']}: {survey['longest']}, "
+        f"{survey['supervised_share']:.0%} of the tokens trained on (what the model writes; "
+        f"{'never' if options['mask_code_output'] else 'and'} code output), "
+        f"{survey['over_length']} rows over {options['max_length']} tokens left out.\n"
+    )
+
+
+def _training(facts: Mapping[str, Any]) -> str:
+    options, packages = facts["options"], facts["environment"].get("packages", {})
+    optimizer, schedule = options["optimizer"], options["schedule"]
+    machine = facts["environment"].get("processor") or facts["environment"].get("platform")
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl") if name in packages)
+    start = "from scratch" if options["model"]["base"] is None else f"from {options['model']['base']}"
+    ends = f"max_minutes={options['max_minutes']:g}" if options["max_minutes"] else f"max_steps={options['max_steps']}"
+    loss = "" if facts["loss"] is None else f", last loss {facts['loss']:.4f}"
+    return (
+        "## Training\n\n"
+        f"`genprm train RECIPE --out DIR` with the recipe `{facts['name']}`, seed {options['seed']}, {ends}: {start}, "
+        f"{facts['steps']:,} steps, {facts['tokens'] / 1e6:.1f}M tokens, {facts['minutes']:.0f} minutes in "
+        f"{facts['precision']} on {machine}{loss}. "
+        f"AdamW, learning rate {optimizer['learning_rate']:g} ({schedule['kind']}), weight decay "
+        f"{optimizer['weight_decay']:g}, {options['tokens_per_batch'] * options['accumulate']} tokens a step. "
+        f"All options are in `{FACTS}`. {versions}.\n"
+    )
+
+
+def _table(table: Mapping[str, Any]) -> str:
+    columns = [str(column) for column in table["columns"]]
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in table["rows"]]
+    note = f"{table['note']}\n\n" if table.get("note") else ""
+    return f"### {table['title']}\n\n{note}" + "\n".join(lines) + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); give a file that a benchmark wrote") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is not a measurement file; give a file that a benchmark wrote")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``python -m genprm.train.card MODEL_FOLDER MEASUREMENT.json ...``"""
+    parser = argparse.ArgumentParser(description="Write a model card again, with measured tables.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("measurements", type=Path, nargs="*")
+    given = parser.parse_args(arguments)
+    update_card(given.folder, given.measurements)
+
+
+if __name__ == "__main__":
+    main()

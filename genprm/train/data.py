@@ -1,0 +1,72 @@
+"""Where the rows of a training come from: the lab's corpus, with GSM8K from a local file or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genprm.errors import InputError
+from genprm.recipes import LabData
+
+if TYPE_CHECKING:
+    from genprm.lab.corpus import Corpus
+
+SOURCES = ("gsm8k",)
+
+
+def check_names(data: Mapping[str, str]) -> None:
+    """Refuse names that no recipe reads."""
+    unknown = sorted(set(data) - set(SOURCES))
+    if unknown:
+        raise InputError(f"--data names '{unknown[0]}', which no recipe reads; known: {', '.join(SOURCES)}")
+
+
+def open_corpus(options: LabData, data: Mapping[str, str], report: Callable[[str], None]) -> Corpus:
+    """The corpus of a recipe; ``data`` names local copies that stand in for what the recipe names."""
+    from genprm.lab.corpus import Corpus
+
+    place = data.get("gsm8k", options.gsm8k)
+    rows = () if place is None else read_gsm8k(place)
+    report(
+        f"data: micro-world, seed {options.seed}" + (f", and {len(rows)} GSM8K solutions of {place}" if rows else "")
+    )
+    return Corpus(
+        seed=options.seed, gsm8k=rows, gsm8k_share=options.gsm8k_share if rows else 0.0, flip_share=options.flip_share
+    )
+
+
+def read_gsm8k(place: str, split: str = "train") -> tuple[Mapping[str, Any], ...]:
+    """GSM8K rows ``{id, problem, answer, steps}`` with their annotations, of a JSONL file or a hub name.
+
+    A line may be such a row, or one of the published files (``question`` and ``answer``).
+    """
+    from genprm.lab.gsm8k import from_hub_row
+    from genprm.records.lines import read_lines
+
+    path = Path(place)
+    if path.suffix in (".jsonl", ".json") or path.exists():
+        raw = [record for _, record in read_lines(path)]
+    else:
+        raw = _from_hub(place, split)
+    rows = []
+    for index, row in enumerate(raw):
+        made = dict(row) if "steps" in row else from_hub_row(row, f"gsm8k-{split}-{index}")
+        if not isinstance(made.get("problem"), str) or not isinstance(made["steps"], list):
+            raise InputError(f"{place}, row {index + 1}: a GSM8K row needs 'problem' and a list 'steps'")
+        rows.append(made)
+    if not rows:
+        raise InputError(f"{place} holds no rows; give the GSM8K train file or 'openai/gsm8k'")
+    return tuple(rows)
+
+
+def _from_hub(name: str, split: str) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    try:
+        return [dict(row) for row in load_dataset(name, "main", split=split)]
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{name} cannot be read from the hub ({reason}); give a local copy with --data gsm8k=PATH"
+        ) from error

@@ -1,0 +1,168 @@
+"""Training rows and batches of a given size, made while the training runs.
+
+A corpus is endless and indexable, so nothing is prepared or stored. Rows are drawn in pools of consecutive indices;
+a pool is sorted by length and cut into a fixed number of batches of nearly equal size, whose order is shuffled. Little
+is padded, and batch ``n`` is a pure function of (corpus, n): a training resumes at any batch at no cost.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from genprm.engines.base import Tokenizer
+from genprm.errors import InputError
+from genprm.prompts import IGNORED, Row, training_row
+from genprm.types import Mode, Segment
+
+BATCHES_PER_POOL = 32
+
+
+class Conversation(Protocol):
+    """One training dialogue: ``turns[t]`` judges ``steps[t]``."""
+
+    @property
+    def problem(self) -> str: ...
+    @property
+    def steps(self) -> tuple[str, ...]: ...
+    @property
+    def turns(self) -> tuple[tuple[Segment, ...], ...]: ...
+    @property
+    def mode(self) -> Mode: ...
+
+
+class Corpus(Protocol):
+    """An endless set of conversations; ``conversation(i)`` depends on i alone."""
+
+    def conversation(self, index: int) -> Conversation: ...
+
+
+class Rows(Protocol):
+    """An endless set of rows; ``row(i)`` depends on i alone."""
+
+    def row(self, index: int) -> Row: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRows:
+    """The rows of a corpus: made from segments, so that code output can be left out of the loss exactly."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    mask_code_output: bool = True
+
+    def row(self, index: int) -> Row:
+        talk = self.corpus.conversation(index)
+        return training_row(
+            talk.problem,
+            talk.steps,
+            talk.turns,
+            self.tokenizer,
+            mode=talk.mode,
+            mask_code_output=self.mask_code_output,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first ``rows`` rows are like."""
+
+    rows: int
+    longest: int
+    mean_tokens: float
+    supervised_share: float
+    """Share of the tokens that the loss counts on."""
+    over_length: int
+    """Rows longer than the limit: left out of the training, never cut."""
+
+    def describe(self, max_length: int) -> str:
+        return (
+            f"{self.rows} rows surveyed: mean {self.mean_tokens:.0f} tokens, longest {self.longest}, "
+            f"{self.supervised_share:.0%} of the tokens trained on, "
+            f"{self.over_length} rows over {max_length} tokens (left out)"
+        )
+
+
+def survey(rows: Rows, count: int, max_length: int) -> Survey:
+    """Lengths of the first ``count`` rows; means are over those that fit. Raises ``InputError`` if none does."""
+    made = [rows.row(index) for index in range(count)]
+    fitting = [row for row in made if len(row.input_ids) <= max_length]
+    longest = max(len(row.input_ids) for row in made)
+    if not fitting:
+        raise InputError(f"every one of {count} rows is longer than max_length {max_length} (longest {longest})")
+    tokens = sum(len(row.input_ids) for row in fitting)
+    trained = sum(label != IGNORED for row in fitting for label in row.labels)
+    if trained == 0:
+        raise InputError(f"none of {count} rows has a token to train on; check the data")
+    return Survey(count, longest, tokens / len(fitting), trained / tokens, count - len(fitting))
+
+
+def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
+    """Indices of ``lengths`` in ``batches`` groups of like length and nearly equal padded size (rows x longest).
+
+    Fewer groups come back only when there are fewer rows than groups.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    low, high = 1, max(1, len(lengths)) * max([1, *lengths])
+    while low < high:
+        middle = (low + high) // 2
+        if len(_cut(order, lengths, middle)) <= batches:
+            high = middle
+        else:
+            low = middle + 1
+    groups = _cut(order, lengths, low)
+    while len(groups) < min(batches, len(order)):
+        largest = max(range(len(groups)), key=lambda index: len(groups[index]))
+        group = groups[largest]
+        groups[largest : largest + 1] = [group[: len(group) // 2], group[len(group) // 2 :]]
+    return groups
+
+
+def _cut(order: Sequence[int], lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Consecutive groups whose padded size stays within ``size``; a row larger than that is a group alone."""
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and (len(groups[-1]) + 1) * lengths[index] <= size:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches of rows from ``first`` on, without end."""
+
+    rows: Rows
+    pool: int
+    """Rows to a pool."""
+    max_length: int
+    seed: int = 0
+
+    @classmethod
+    def sized(cls, rows: Rows, tokens_per_batch: int, surveyed: Survey, max_length: int, seed: int) -> Batches:
+        """Batches that hold ``tokens_per_batch`` tokens on average."""
+        pool = round(BATCHES_PER_POOL * tokens_per_batch / surveyed.mean_tokens)
+        return cls(rows, max(BATCHES_PER_POOL, pool), max_length, seed)
+
+    def iterate(self, first: int = 0, stride: int = 1) -> Iterator[list[Row]]:
+        """Batch ``first``, ``first + stride`` and so on: each of several processes takes its own."""
+        current, groups = -1, [[]]  # type: tuple[int, list[list[Row]]]
+        number = first
+        while True:
+            pool, place = divmod(number, BATCHES_PER_POOL)
+            if pool != current:
+                current, groups = pool, self._groups(pool)
+            yield groups[place % len(groups)]
+            number += stride
+
+    def _groups(self, pool: int) -> list[list[Row]]:
+        made = [self.rows.row(index) for index in range(pool * self.pool, (pool + 1) * self.pool)]
+        fitting = [row for row in made if len(row.input_ids) <= self.max_length]
+        if not fitting:
+            raise InputError(f"no row of a pool of {self.pool} fits into {self.max_length} tokens; raise max_length")
+        groups = partition([len(row.input_ids) for row in fitting], BATCHES_PER_POOL)
+        random.Random(f"batches {self.seed} {pool}").shuffle(groups)
+        return [[fitting[index] for index in group] for group in groups]

@@ -1,0 +1,152 @@
+"""TRL's ``SFTTrainer`` over rows that are already tokens and labels. Imports torch and trl: load it only to train.
+
+What is ours here: where batches come from (length-sorted, of a token budget, resumable at any batch), the learning
+rate's pace, and on CPU the loss. TRL tokenises nothing, cuts nothing, adds no end token and makes no labels: rows
+come prepared, and its preparation is switched off.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import TrainerCallback
+from trl import SFTTrainer
+
+from genprm.prompts import IGNORED, Row
+from genprm.train.pace import Pace
+from genprm.train.rows import Batches
+
+STATE = "training_clock.json"
+
+Batch = dict[str, torch.Tensor]
+
+
+def collate(rows: Sequence[Row], pad: int) -> Batch:
+    """One batch, padded on the right: ``input_ids``, ``labels``, ``attention_mask``, each (rows, longest)."""
+    longest = max(len(row.input_ids) for row in rows)
+    shape = (len(rows), longest)
+    ids, labels = torch.full(shape, pad), torch.full(shape, IGNORED)
+    mask = torch.zeros(shape, dtype=torch.long)
+    for index, row in enumerate(rows):
+        length = len(row.input_ids)
+        ids[index, :length] = torch.tensor(row.input_ids)
+        labels[index, :length] = torch.tensor(row.labels)
+        mask[index, :length] = 1
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Batches as tensors, without end."""
+
+    def __init__(self, batches: Batches, pad: int, first: int, stride: int) -> None:
+        self._batches, self._pad, self._first, self._stride = batches, pad, first, stride
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self._batches.iterate(self._first, self._stride):
+            yield collate(rows, self._pad)
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]
+    """``SFTTrainer`` with our batches, pace and CPU loss."""
+
+    def __init__(self, *args: Any, batches: Batches, pace: Pace, first_batch: int = 0, **kwargs: Any) -> None:
+        self._batches = batches
+        self._pace = pace
+        self._first_batch = first_batch
+        self.lr_scheduler: Any = None
+        super().__init__(*args, **kwargs)
+
+    def get_train_dataloader(self) -> DataLoader[Batch]:
+        """Each of several processes takes every n-th batch. Not wrapped by accelerate: it would shard once more."""
+        first = self._first_batch + self.accelerator.process_index
+        stream = BatchStream(self._batches, self.processing_class.pad_token_id, first, self.accelerator.num_processes)
+        return DataLoader(stream, batch_size=None)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self._pace.factor)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """No card in checkpoints; the finished model gets ours."""
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean negative log-likelihood over the trained tokens of the whole optimizer step.
+
+        On CPU the vocabulary is scored at trained positions only (TRL scores all there), and the attention mask is
+        left out: padding is on the right, where causal attention cannot see it, and without a mask attention takes
+        its triangular path. Both are exact.
+        """
+        if return_outputs or inputs["input_ids"].device.type != "cpu":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        states = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+        targets = inputs["labels"][:, 1:]
+        trained = targets != IGNORED
+        logits = model.get_output_embeddings()(states[:, :-1][trained]).float()
+        total = cross_entropy(logits, targets[trained], reduction="sum")
+        count = trained.sum() if num_items_in_batch is None else num_items_in_batch
+        return total / torch.as_tensor(count).clamp(min=1)
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Ends the training at its pace, saves by the clock, and writes one JSON line for each log entry."""
+
+    def __init__(
+        self, pace: Pace, log: Path, checkpoint_s: float, tokens_per_step: float, report: Callable[[str], None]
+    ) -> None:
+        self._pace, self._log, self._checkpoint_s = pace, log, checkpoint_s
+        self._tokens_per_step, self._report = tokens_per_step, report
+        self._saved = time.monotonic()
+        self._mark = (0, 0.0)
+        self.last_loss: float | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._pace.begin()
+        self._mark = (state.global_step, self._pace.elapsed_s)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._pace.share(state.global_step) >= 1:
+            control.should_training_stop = True
+            control.should_log = True
+        elif time.monotonic() - self._saved >= self._checkpoint_s:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._saved = time.monotonic()
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / STATE).write_text(json.dumps({"elapsed_s": self._pace.elapsed_s}), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        elapsed = self._pace.elapsed_s
+        steps, seconds = state.global_step - self._mark[0], elapsed - self._mark[1]
+        self._mark = (state.global_step, elapsed)
+        rate = steps * self._tokens_per_step / seconds if seconds > 0 else 0.0
+        self.last_loss = float(logs["loss"])
+        share = self._pace.share(state.global_step)
+        entry = {
+            "step": state.global_step,
+            "loss": round(self.last_loss, 5),
+            "learning_rate": logs.get("learning_rate"),
+            "grad_norm": logs.get("grad_norm"),
+            "share": round(share, 4),
+            "elapsed_s": round(elapsed, 1),
+            "tokens_per_s": round(rate),
+        }
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        self._report(
+            f"step {state.global_step}  loss {self.last_loss:.4f}  lr {entry['learning_rate']:.2e}  "
+            f"{rate:,.0f} tokens/s  {elapsed / 60:.1f} min  {share:.0%}"
+        )
