@@ -76,6 +76,8 @@ class Corpus:
         if places and rng.random() < 0.6:
             place = rng.choice(places)
             steps[place] = inject_slip(parse_step(row["steps"][place]), rng) or steps[place]
+        if row.get("answer") and rng.random() < 0.15:
+            steps.append(ParsedStep(rng.choice(("The answer is {}.", "A: {}")).format(row["answer"]), ()))
         teacher = Teacher(mode, rng)
         rationales = [teacher.arithmetic(step.equations) for step in steps]
         return self._conversation(row["problem"], [step.text for step in steps], rationales, mode, rng)

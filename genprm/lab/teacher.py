@@ -28,7 +28,7 @@ from genprm.types import Judgement, Mode
 
 Check = Literal["numbers", "roots", "inverse", "direct", "size"]
 _WORLD_CHECKS: tuple[tuple[Check, float], ...] = (
-    ("numbers", 0.56), ("roots", 0.12), ("inverse", 0.18), ("direct", 0.08), ("size", 0.06),
+    ("numbers", 0.62), ("roots", 0.08), ("inverse", 0.17), ("direct", 0.07), ("size", 0.06),
 )  # fmt: skip
 _TEXT_CHECKS: tuple[tuple[Check, float], ...] = (("direct", 0.78), ("inverse", 0.16), ("size", 0.06))
 _UNDO = {"+": "-", "-": "+", "*": "/", "/": "*"}
@@ -161,7 +161,7 @@ def _world_source(check: Check, nodes: Sequence[Node], index: int, step: WorldSt
         return set_and_compare.format(expression.text(names=True))
     if check == "roots":
         rooted = _rooted(expression, {n.name: n for n in nodes[:index]})
-        return set_and_compare.format(rooted) if rooted != expression.text(names=True) and len(rooted) < 50 else None
+        return set_and_compare.format(rooted) if rooted != expression.text(names=True) and len(rooted) < 40 else None
     if check == "inverse":
         first = f"{node.name} = {expression.text(names=True)}\n"
         return f"{first}print({_undone(expression, claimed)} == {_operand(expression, 0)})"
