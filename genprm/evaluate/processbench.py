@@ -1,0 +1,160 @@
+"""ProcessBench: does the verifier name the first wrong step?
+
+Accuracy on solutions with an error counts exact first-error indices; accuracy on solutions without one counts those
+accepted; F1 is their harmonic mean. A solution without a verdict (``None``) is a miss and is counted as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genprm.errors import InputError, RecordError
+from genprm.evaluate.statistics import Floats, Interval, f1_difference, f1_interval, mean_interval
+from genprm.records import solution_from_dict, vote_from_dict
+from genprm.records.lines import read_lines
+from genprm.types import Vote
+
+Predicted = int | None
+
+
+@dataclass(frozen=True, slots=True)
+class F1Result:
+    """All figures in per cent."""
+
+    f1: Interval
+    error_accuracy: Interval
+    """Exact first errors found, of the solutions with one."""
+    correct_accuracy: Interval
+    """Solutions accepted, of those without an error."""
+    erroneous: int
+    correct: int
+    unknown: int
+    """Verdicts that are missing (over all votes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The evaluation of one run."""
+
+    solutions: int
+    unlabelled: int
+    votes: int
+    """Single votes to each solution, the fewest."""
+    maj: F1Result
+    pass_at_1: F1Result | None
+    """The mean over single votes; None where the run keeps none."""
+    difference: Interval | None
+    """Maj minus Pass@1 in points, paired."""
+    recall: Mapping[str, Interval] = field(default_factory=dict)
+    """Per cent of each kind answered rightly, where the records have a ``kind``."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score(predicted: Sequence[Predicted], labels: Sequence[int], *, seed: int = 0) -> F1Result:
+    """F1 of one verdict for each solution; -1 says no error."""
+    return pass_at_1([[verdict] for verdict in predicted], labels, seed=seed)
+
+
+def pass_at_1(predicted: Sequence[Sequence[Predicted]], labels: Sequence[int], *, seed: int = 0) -> F1Result:
+    """F1 of single votes, ``predicted[solution][vote]``: every vote has its F1, their mean is stated."""
+    table, wrong = hits(predicted, labels), with_error(labels)
+    return F1Result(
+        f1=f1_interval(table, wrong, seed=seed).times(100),
+        error_accuracy=mean_interval(table[wrong], seed=seed).times(100),
+        correct_accuracy=mean_interval(table[~wrong], seed=seed).times(100),
+        erroneous=int(wrong.sum()),
+        correct=int((~wrong).sum()),
+        unknown=sum(verdict is None for row in predicted for verdict in row),
+    )
+
+
+def recall(
+    predicted: Sequence[Sequence[Predicted]], labels: Sequence[int], groups: Sequence[str], *, seed: int = 0
+) -> dict[str, Interval]:
+    """Per cent answered rightly in each group, in the order of first appearance."""
+    table = hits(predicted, labels)
+    found: dict[str, Interval] = {}
+    for group in dict.fromkeys(groups):
+        member = np.array([name == group for name in groups])
+        found[group] = mean_interval(table[member], seed=seed).times(100)
+    return found
+
+
+def hits(predicted: Sequence[Sequence[Predicted]], labels: Sequence[int]) -> Floats:
+    """(solutions, votes): 1 where the verdict is the label."""
+    if len(predicted) != len(labels):
+        raise InputError(f"there are {len(predicted)} verdicts for {len(labels)} labels; give one for each")
+    if len({len(row) for row in predicted}) > 1:
+        raise InputError("solutions have different numbers of votes; finish the run first")
+    return np.array([[v == label for v in row] for row, label in zip(predicted, labels, strict=True)], dtype=float)
+
+
+def with_error(labels: Sequence[int]) -> NDArray[np.bool_]:
+    """(solutions,): whether the solution has an error."""
+    return np.array([label >= 0 for label in labels], dtype=bool)
+
+
+def vote_label(vote: Vote) -> Predicted:
+    """The label that a single vote names: its first step with a reward below 0.5, by the rule of items.jsonl."""
+    for index, step in enumerate(vote.steps):
+        if step.reward is None:
+            return None
+        if step.reward < 0.5:
+            return index
+    return -1
+
+
+def evaluate_run(run: Path, *, seed: int = 0) -> Report:
+    """The figures of a verify run directory. Raises ``InputError`` if it has no items or no labels."""
+    if not (run / "items.jsonl").exists():
+        raise InputError(f"{run} has no items.jsonl; finish the run with genprm verify, or give its folder")
+    solutions = {
+        solution.id: solution
+        for line, record in read_lines(run / "solutions.jsonl")
+        for solution in [solution_from_dict(record, source=str(run / "solutions.jsonl"), line=line)]
+    }
+    items = {str(item["id"]): _verdict(item, run, line) for line, item in read_lines(run / "items.jsonl")}
+    votes: dict[str, list[Vote]] = {}
+    if (run / "votes.jsonl").exists():
+        for line, record in read_lines(run / "votes.jsonl"):
+            vote = vote_from_dict(record, source=str(run / "votes.jsonl"), line=line)
+            votes.setdefault(vote.id, []).append(vote)
+    known = [solutions[name] for name in items if name in solutions and solutions[name].label is not None]
+    if not known:
+        raise InputError(f"{run}: none of its {len(items)} solutions has a 'label' to compare with")
+    labels = [solution.label for solution in known if solution.label is not None]
+    maj = [[items[solution.id]] for solution in known]
+    fewest = min(len(votes.get(solution.id, ())) for solution in known)
+    singles = [
+        [vote_label(vote) for vote in sorted(votes[s.id], key=lambda v: v.vote)[:fewest]] for s in known if fewest
+    ]
+    wrong = with_error(labels)
+    kinds = [str(solution.extra.get("kind", "")) for solution in known]
+    return Report(
+        solutions=len(known),
+        unlabelled=len(items) - len(known),
+        votes=fewest,
+        maj=pass_at_1(maj, labels, seed=seed),
+        pass_at_1=pass_at_1(singles, labels, seed=seed) if fewest else None,
+        difference=f1_difference(hits(maj, labels), hits(singles, labels), wrong, seed=seed).times(100)
+        if fewest
+        else None,
+        recall=recall(maj, labels, kinds, seed=seed) if all(kinds) else {},
+    )
+
+
+def _verdict(item: Mapping[str, Any], run: Path, line: int) -> Predicted:
+    found = item.get("predicted_label", "absent")
+    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
+        return found
+    raise RecordError(
+        "must be a whole number or null", source=str(run / "items.jsonl"), line=line, field="predicted_label"
+    )
