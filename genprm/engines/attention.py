@@ -100,7 +100,11 @@ def _ragged_attention(
     parts: list[torch.Tensor] = []
     if plan.singles:
         # The query heads that share a key head are laid out as that head's queries, so no key is repeated.
-        singles = query[0, :, : len(plan.singles)].transpose(0, 1).unflatten(1, (key.shape[1], -1))
+        singles = (
+            query[0, :, : len(plan.singles)]
+            .transpose(0, 1)
+            .reshape(len(plan.singles), key.shape[1], heads // key.shape[1], -1)
+        )
         attend = _batched_singles if plan.batched else _single_by_single
         parts.append(
             attend(plan, module.layer_idx, singles, scaling, sliding_window).reshape(len(plan.singles), heads, -1)
@@ -120,12 +124,12 @@ def _single_by_single(
     attend = torch.nn.functional.scaled_dot_product_attention
     keys, values = plan.kv.key_rows[layer], plan.kv.value_rows[layer]
     parts = []
-    for row, row_query in zip(plan.singles, queries.split(1), strict=True):
+    for number, row in enumerate(plan.singles):
         first = 0 if window is None else max(0, row.start + 1 - window)
         length = row.start + 1 - first
         parts.append(
             attend(
-                row_query,
+                queries.narrow(0, number, 1),
                 keys[row.slot].narrow(2, first, length),
                 values[row.slot].narrow(2, first, length),
                 scale=scaling,

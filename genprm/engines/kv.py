@@ -74,8 +74,8 @@ class KVSlots:
         self.keys = [make(shape, dtype=geometry.dtype, device=geometry.device) for _ in range(geometry.layers)]
         self.values = [make(shape, dtype=geometry.dtype, device=geometry.device) for _ in range(geometry.layers)]
         # One view per slot and layer, made once: slicing is a visible cost when every row does it in every layer.
-        self.key_rows = [list(layer.split(1)) for layer in self.keys]
-        self.value_rows = [list(layer.split(1)) for layer in self.values]
+        self.key_rows = [[layer.narrow(0, slot, 1) for slot in range(count)] for layer in self.keys]
+        self.value_rows = [[layer.narrow(0, slot, 1) for slot in range(count)] for layer in self.values]
         self.tokens = np.full((count, capacity), -1, dtype=np.int64)
         self.filled = np.zeros(count, dtype=np.int64)
         """Tokens of each slot whose keys and values are computed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +46,14 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 def load_model(model: str, *, dtype: torch.dtype, device: torch.device, attention: str) -> PreTrainedModel:
     """The causal language model of a folder or hub name, ready for inference."""
     require_libraries()
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     _check_folder(model, weights=True)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with _without_progress_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(_explain(model, "model", error)) from error
     try:
         loaded.set_attn_implementation(attention)
@@ -111,6 +115,20 @@ def revision(model: str, network: PreTrainedModel) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Loading is quick and the caller's terminal is the caller's; downloads keep their own bars."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _check_folder(model: str, *, weights: bool) -> None:
     """Say plainly what a local folder lacks; a hub name passes."""
     folder = Path(model).expanduser()
@@ -126,7 +144,8 @@ def _check_folder(model: str, *, weights: bool) -> None:
         raise ModelError(f"the model folder '{model}' has no config.json; give the folder of a Hugging Face model")
     if weights and not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
         raise ModelError(
-            f"the model folder '{model}' has no weights (model.safetensors); download them into it or train the model first"
+            f"the model folder '{model}' has no weights (model.safetensors); "
+            "download them into it or train the model first"
         )
 
 

@@ -15,8 +15,6 @@ from genprm.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-_CHUNK = 64
-
 
 def check(sampling: Sampling) -> None:
     """Raise ``InputError`` for settings that mean nothing."""
@@ -26,28 +24,6 @@ def check(sampling: Sampling) -> None:
         raise InputError(f"top_p must be above 0 and at most 1, not {sampling.top_p}")
     if sampling.top_k < 0:
         raise InputError(f"top_k must be 0 (all tokens) or more, not {sampling.top_k}")
-
-
-class Uniforms:
-    """The uniform numbers in [0, 1) of one request: the n-th number belongs to its n-th token."""
-
-    __slots__ = ("_generator", "_pending")
-
-    def __init__(self, seed: int) -> None:
-        import torch
-
-        # The generator lives on the CPU whatever runs the model, so a seed means the same everywhere.
-        self._generator = torch.Generator().manual_seed(seed % (1 << 63))
-        self._pending: list[float] = []
-
-    def next(self) -> float:
-        import torch
-
-        if not self._pending:
-            # Drawn in chunks (one call per token would cost more than the token), handed out in order.
-            drawn = torch.rand(_CHUNK, generator=self._generator, dtype=torch.float64)
-            self._pending = drawn.flip(0).tolist()
-        return self._pending.pop()
 
 
 def draw(logits: torch.Tensor, settings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:
@@ -79,7 +55,7 @@ def _draw_sampled(logits: torch.Tensor, settings: Sequence[Sampling], uniforms: 
     probabilities = values.softmax(-1, dtype=torch.float64)
     cumulative = probabilities.cumsum(-1)
     top_p = torch.tensor([s.top_p for s in settings], device=device, dtype=torch.float64).unsqueeze(1)
-    # A token stays while the tokens before it have not reached top_p: the one that crosses it stays, so one always does.
+    # A token stays while those before it have not reached top_p: the one that crosses it stays, so one always does.
     kept = (cumulative - probabilities < top_p) & (probabilities > 0)
     kept[:, 0] = True
     total = (probabilities * kept).sum(-1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genprm.engines.base import Completion, GenerationRequest, StopReason
-from genprm.engines.sampling import Uniforms
 from genprm.engines.stops import TextTail
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class GenerateTask(Task):
     ) -> None:
         super().__init__(request.prompt)
         self.sampling = request.sampling
-        self.uniforms = Uniforms(request.seed)
+        # Python's own generator takes all bits of the seed (torch's takes 32) and is the same on every device.
+        self.uniforms = random.Random(request.seed)
         self.ids: list[int] = []
         self._eos = eos
         self._max_tokens = request.max_tokens

@@ -94,7 +94,7 @@ class TransformersEngine:
 
     @property
     def statistics(self) -> Mapping[str, int]:
-        """Counters since the start: ``steps``, ``prompt_tokens``, ``reused_tokens``, ``fed_tokens``, ``generated_tokens``."""
+        """Counters since the start: steps, and tokens of prompts, reused, fed and generated."""
         return dict(self._worker.statistics)
 
     async def generate(self, request: GenerationRequest) -> Completion:
@@ -209,7 +209,7 @@ class _Worker:
                 while self._collect():
                     self._admit()
                     self._step()
-        except Exception as error:  # the thread's outermost frame: whatever happened, nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 - the thread's outermost frame: whatever happened, nobody may wait for ever
             summary = " ".join(str(error).split())[:300]
             self.close(f"the transformers engine failed ({type(error).__name__}: {summary}); open a new one")
         with self._wake:
@@ -320,7 +320,7 @@ class _Worker:
         if writers:
             rows = logits if len(places) == len(logits) else logits[places]
             tokens = sampling.draw(
-                rows, [task.sampling for task in writers], [task.uniforms.next() for task in writers]
+                rows, [task.sampling for task in writers], [task.uniforms.random() for task in writers]
             )
             self.statistics["generated_tokens"] += len(tokens)
             done.extend(task for task, token in zip(writers, tokens, strict=True) if task.push(token))
@@ -345,14 +345,15 @@ def _stop(worker: _Worker, thread: threading.Thread) -> None:
 
 
 def _context_length(model: str, network: PreTrainedModel, asked: int | None) -> int:
-    known = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    known: int | None = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     if asked is not None and asked < 1:
         raise InputError(f"context_length must be at least 1, not {asked}")
     if asked is not None and known is not None and asked > known:
         raise InputError(f"context_length {asked} is more than the {known} tokens that '{model}' was built for")
-    if asked is None and known is None:
+    length = asked if asked is not None else known
+    if length is None:
         raise ModelError(f"the configuration of '{model}' does not say its context length; give context_length")
-    return int(asked if asked is not None else known)
+    return length
 
 
 def _eos_ids(network: PreTrainedModel, tokenizer: HFTokenizer) -> frozenset[int]:

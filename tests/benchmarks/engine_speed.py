@@ -50,7 +50,7 @@ class Speed:
 
 
 def make_dialogues(rows: int, prompt: tuple[int, int], tokens: int, turns: int, vocabulary: int) -> list[Dialogue]:
-    """``rows`` dialogues with prompts of mixed lengths and about ``tokens`` new tokens a turn; same for the same sizes."""
+    """``rows`` dialogues with prompts of mixed lengths and about ``tokens`` new tokens a turn; always the same."""
     dice = random.Random(0)
 
     def ids(count: int) -> tuple[int, ...]:

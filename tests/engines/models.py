@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{{ bos_token }}{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 TEXT = [
     "Tom has 12 apples and buys 5 more, so he has 12 + 5 = 17 apples.",
     "Let's verify the step with Python: print(12 + 5) prints 17.",
     "**Judgement**: $\\boxed{Yes}$ or **Judgement**: $\\boxed{No}$",
-    "<analyze>\nThe paragraph says that the price is 3 dollars.\n</analyze>\n<verify>\n```python\nx = 3 * 4\n```\n</verify>",
+    "<analyze>\nThe paragraph says that the price is 3 dollars.\n</analyze>\n<verify>\n```python\n"
+    "x = 3 * 4\n```\n</verify>",
 ]
 
 
