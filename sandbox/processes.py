@@ -42,7 +42,13 @@ def state_and_parent(pid: int) -> tuple[str, int]:
 
 
 def is_dead(pid: int) -> bool:
-    return state_and_parent(pid)[0] in "ZX"
+    """Whether no thread of it runs any more. A process whose first thread has ended looks like a zombie."""
+    if state_and_parent(pid)[0] not in "ZX":
+        return False
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def tree(root: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The trusted side of the sandbox: starts sessions, feeds them cells, drains their output, and kills.
 
 Started once per sandbox as ``python -I supervisor.py SETTINGS``, as a plain subprocess or as process 1 of a container;
-imports nothing of genprm, only the standard library. Linux only.
+imports nothing of genprm, only the standard library and its neighbour ``processes.py``. Linux only.
 
     owner --stdin--> supervisor --control socket--> template (numpy and sympy imported, see template.py)
           <-stdout--     |  ^                           | forks
@@ -54,7 +54,7 @@ TICK_S = 0.05
 IDLE_TICK_S = 1.0
 KILL_WAIT_S = 2.0
 """Longest wait for killed processes to be gone: only one stuck in the kernel takes so long."""
-FORK_WAIT_S = 10.0
+FORK_WAIT_S = 30.0
 TEMPLATE_WAIT_S = 120.0
 MAX_FRAME = 64 << 20
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
@@ -169,6 +169,7 @@ class Template:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self.reaped = False
         try:
             self.preloaded: list[str] = json.loads(self._answer(TEMPLATE_WAIT_S))["preloaded"]
         except Unavailable:
@@ -196,9 +197,10 @@ class Template:
         return answer
 
     def discard(self) -> None:
-        """Kill it. The supervisor's reaping takes the zombie."""
+        """Kill it, if that is not what happened already. The supervisor's reaping takes the zombie."""
         self._control.close()
-        kill(self.pid)
+        if not self.reaped:
+            kill(self.pid)
         self._process.returncode = 0  # reaped elsewhere: Popen must not look for it
 
 
@@ -336,6 +338,7 @@ class Supervisor:
 
     def start_cell(self, session: Session, frame: dict[str, Any]) -> None:
         """Hand a cell to its session. The source travels as an open file, so this never waits for user code."""
+        os.makedirs(self.settings.scratch, exist_ok=True)  # where nothing isolates it, user code can have removed it
         with tempfile.TemporaryFile(dir=self.settings.scratch) as file:
             file.write(frame["source"].encode("utf-8", "surrogatepass"))
             file.seek(0)
@@ -471,6 +474,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            if pid == self.template.pid:
+                self.template.reaped = True
             for session in self.sessions.values():
                 if session.pid == pid:
                     session.exit_status = status
@@ -500,7 +505,7 @@ class Supervisor:
 
     def over_memory(self, session: Session) -> bool:
         limit = self.settings.memory_bytes
-        return resident_bytes(list(tree(session.pid)), limit) > limit
+        return resident_bytes(tree(session.pid), limit) > limit
 
 
 def main() -> None:

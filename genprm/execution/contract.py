@@ -3,8 +3,8 @@
     for check in CHECKS:
         await check(sandbox)       # raises AssertionError with a sentence
 
-A check opens sessions of its own and leaves the sandbox usable, whatever its code did: run them all on one sandbox,
-in any order. They hold for a sandbox with at least ``LEAST_SESSIONS`` sessions.
+A check opens sessions of its own and leaves the sandbox usable, whatever its code did: run them all, in any order, on
+one sandbox that nothing else uses meanwhile. They hold for a sandbox with at least ``LEAST_SESSIONS`` sessions.
 """
 
 from __future__ import annotations
@@ -368,6 +368,18 @@ async def a_timeout_reaches_every_descendant(sandbox: Sandbox) -> None:
 async def an_exit_leaves_no_descendant(sandbox: Sandbox) -> None:
     result = await _run(sandbox, _DAEMON + "os._exit(0)")
     await _expect_gone(sandbox, result.stdout.strip())
+
+
+@_check
+async def a_process_without_its_first_thread_is_killed_too(sandbox: Sandbox) -> None:
+    source = (
+        "import ctypes, os, threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "print(os.getpid())\nctypes.PyDLL(None).pthread_exit(None)"
+    )
+    result = await _run(sandbox, source, timeout_s=1.5)
+    expect(result.status in ("timeout", "crashed"), "such a cell never answers", result)
+    gone = f"import os; print(os.path.exists('/proc/{result.stdout.strip()}'))"
+    expect((await _run(sandbox, gone)).stdout == "False\n", "no thread of it is left", result)
 
 
 @_check

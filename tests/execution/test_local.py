@@ -179,6 +179,18 @@ def test_a_lost_template_is_replaced_and_costs_no_session() -> None:
     asyncio.run(use())
 
 
+def test_a_wrecked_scratch_folder_harms_no_verdict() -> None:
+    async def use() -> None:
+        async with contextlib.aclosing(LocalSandbox()) as sandbox:
+            vandal, other = sandbox.session(), sandbox.session()
+            await other.run("x = 1")
+            await vandal.run("import shutil; shutil.rmtree('..', ignore_errors=True)")
+            assert (await other.run("print(x)")).stdout == "1\n"
+            assert (await sandbox.session().run("open('a', 'w').write('b'); print(2)")).stdout == "2\n"
+
+    asyncio.run(use())
+
+
 def test_a_sandbox_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use() -> None:
         async with contextlib.aclosing(LocalSandbox()) as sandbox:
