@@ -1,0 +1,100 @@
+"""A real training on a CPU: it learns, can be killed and continued, and leaves a model that others can load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genprm import recipes
+from genprm.errors import IdentityError, InputError, RecipeError
+from genprm.train.generative import parameters, train
+
+OPTIONS = {
+    "kind": "generative",
+    "model": {"shape": {"hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 2, "kv_heads": 1}},
+    "tokenizer": {"vocab_size": 640, "conversations": 40},
+    "data": {"seed": 1},
+    "tokens_per_batch": 2048,
+    "optimizer": {"learning_rate": 0.01},
+    "max_steps": 24,
+    "log_every": 4,
+    "survey_rows": 20,
+}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "micro.yaml"
+    stages = [{"name": "train", "verb": "train", "options": OPTIONS}]
+    path.write_text(yaml.safe_dump({"name": "micro", "stages": stages}), encoding="utf-8")
+    return path
+
+
+def losses(out: Path) -> list[float]:
+    lines = (out / "log" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def test_it_learns_and_leaves_an_ordinary_model_folder(recipe: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    said: list[str] = []
+    out = tmp_path / "out"
+    trained = train(recipe, out, report=said.append)
+    assert trained is not None and trained.steps == 24
+    found = losses(out)
+    assert found[-1] < found[0] - 1
+    assert any("surveyed" in line for line in said)
+    assert any(line.startswith(("this CPU", "training on")) for line in said)
+
+    model = AutoModelForCausalLM.from_pretrained(out / "model")
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    assert str(model.dtype) == "torch.bfloat16" and model.config.use_cache
+    assert model.num_parameters() == trained.parameters == parameters(recipes.generative(recipes.load(recipe)))[0]
+    assert tokenizer.chat_template and model.generation_config.eos_token_id == [tokenizer.eos_token_id]
+    card = (out / "model" / "README.md").read_text(encoding="utf-8")
+    assert "Trained on truth" in card and "24 steps" in card
+    assert not (out / "checkpoints").exists()
+
+    again = train(recipe, out, report=said.append)
+    assert again == trained and "finished" in said[-1]
+    with pytest.raises(IdentityError, match=r"max_steps \(there 24, here 30\)"):
+        train(recipe, out, overrides=["max_steps=30"])
+
+
+def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(recipe, whole, overrides=["max_steps=8", "log_every=1"])
+
+    def kill_later(line: str) -> None:
+        if line.startswith("step 5 "):
+            raise KeyboardInterrupt
+
+    overrides = ["max_steps=8", "log_every=1", "checkpoint_minutes=0.000001"]
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, cut, overrides=overrides, report=kill_later)
+    assert not (cut / "metrics.json").exists() and list((cut / "checkpoints").glob("checkpoint-*"))
+    said: list[str] = []
+    train(recipe, cut, overrides=overrides, report=said.append)
+    assert any(line.startswith("continuing from step 4") for line in said)
+    assert losses(cut)[-4:] == pytest.approx(losses(whole)[-4:], abs=1e-4)
+
+
+def test_a_dry_run_plans_and_writes_nothing(recipe: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert train(recipe, tmp_path / "out", dry_run=True, report=said.append) is None
+    assert "24 steps" in said[0] and not (tmp_path / "out").exists()
+
+
+def test_bad_requests_write_nothing(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="--data names 'math'"):
+        train(recipe, out, data={"math": "x"})
+    with pytest.raises(InputError, match=r"missing\.jsonl"):
+        train(recipe, out, data={"gsm8k": str(tmp_path / "missing.jsonl")})
+    with pytest.raises(RecipeError, match="no recipe file"):
+        train(tmp_path / "none.yaml", out)
+    assert not out.exists()
