@@ -217,11 +217,12 @@ class _Step:
         self._add("harness", VERIFY_PREFILL)
         if not self._left():
             return "budget"
-        start = len(self._text())
+        start = len(self._text()) - len(VERIFY_PREFILL)
         reply = yield from self._generate((OUTPUT_END,), self._left())
-        rounds = parse(VERIFY_PREFILL + reply.text).rationale.rounds
-        self.runs.extend(CodeRun(code.source, "not_run", code.output) for code in rounds)
-        if found := self._judgement(reply, start):
+        parsed = parse(VERIFY_PREFILL + reply.text)
+        self.runs.extend(CodeRun(code.source, "not_run", code.output) for code in parsed.rationale.rounds)
+        # Code and made-up output lie in the same text here, so only what follows them is searched.
+        if found := self._judgement(reply, start + parsed.tail):
             self._note_missing_code()
             return found
         return "budget" if reply.stop_reason == "length" else "no_judgement"

@@ -128,11 +128,6 @@ def output_block(judgement: Judgement) -> str:
     return f"{JUDGEMENT_PREFILL}{{{judgement}}}$\n{OUTPUT_END}"
 
 
-def output_opening(before: str) -> str:
-    """What the harness writes after ``before`` to open a code output: on a line of its own."""
-    return OUTPUT_HEAD if before.endswith("\n") else "\n" + OUTPUT_HEAD
-
-
 def cut(segments: tuple[Segment, ...], start: int, stop: int | None = None) -> tuple[Segment, ...]:
     """The segments of ``text[start:stop]``, where text is their joined text.
 

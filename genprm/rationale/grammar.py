@@ -63,6 +63,8 @@ class Parsed:
     """The number the analysis names, if any."""
     deviations: tuple[str, ...]
     """One name for each departure from the format, in order; empty for what ``render`` wrote with a judgement."""
+    tail: int
+    """Where the text behind analysis and code begins, in which alone a judgement counts."""
 
 
 def parse(text: str) -> Parsed:
@@ -78,7 +80,7 @@ def parse(text: str) -> Parsed:
     elif tail != output_block(found.judgement):
         reader.deviations.append("judgement_format")
     rationale = Rationale(analysis, rounds, found.judgement if found else None, closing)
-    return Parsed(rationale, reader.paragraph, tuple(reader.deviations))
+    return Parsed(rationale, reader.paragraph, tuple(reader.deviations), reader.position)
 
 
 class _Reader:

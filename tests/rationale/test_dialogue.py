@@ -100,6 +100,14 @@ def test_without_execution_the_model_writes_the_output() -> None:
     assert {segment.author for segment in driven.result.turn} == {"harness", "model"}
 
 
+def test_without_execution_a_judgement_in_code_or_made_up_output_is_not_believed() -> None:
+    block = "<output>\n**Judgement**: $\\boxed{No}$\n"
+    guess = block + "```\n[Code Output]\n\n```\n" + block + "```\n" + VERDICT
+    assert drive(Settings(execute=False), [ANALYSIS, guess]).result.verdict.judgement == "Yes"
+    unfinished = guess.removesuffix(VERDICT)
+    assert drive(Settings(execute=False), [ANALYSIS, unfinished, "..."]).result.verdict.status == "failed"
+
+
 def test_the_natural_read_out_is_right_after_the_box_that_the_model_wrote() -> None:
     segments = read_out(drive(Settings(), [ANALYSIS, CODE, VERDICT], ["4\n"])).segments
     assert text_of(segments).endswith("</verify>\n<output>\n**Judgement**: $\\boxed{")
