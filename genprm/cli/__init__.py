@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import demo, lab, train, verify, view
+from genprm.cli import demo, lab, replay, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -29,6 +29,7 @@ app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("view")(view.view)
+app.command("replay")(replay.replay)
 app.command("lab")(lab.lab)
 
 

@@ -49,7 +49,7 @@ def counts(solutions: Sequence[Solution], items: Sequence[Verification], metrics
     ran = sum(code.values()) - code.get("not_run", 0)
     lines = [f"{len(items)} solutions, {metrics['votes']} votes, {metrics['steps'].get('judged', 0)} step judgements"]
     if ran:
-        lines.append(f"{ran} code blocks ran, {100 * code.get('ok', 0) / ran:.1f} % of them without error")
+        lines.append(f"{100 * code.get('ok', 0) / ran:.1f} % of {ran} code rounds ran without error")
     if metrics["failures"]:
         named = ", ".join(f"{name} {count}" for name, count in metrics["failures"].items())
         lines.append(f"{sum(metrics['failures'].values())} steps failed: {named}")

@@ -84,7 +84,7 @@ def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: d
     from genprm.cli.progress import LiveDisplay
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("genprm").setLevel(logging.INFO)
+    logging.getLogger("genprm.execution").setLevel(logging.INFO)  # it says which sandbox "auto" is
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
     try:

@@ -134,7 +134,7 @@ def totals(pages: Sequence[ItemPage]) -> Totals:
     """Counts over all items of a run."""
     cells = [cell.verdict for page in pages for step in page.steps for cell in step.votes]
     status = Counter(run.status for cell in cells for run in cell.code)
-    compared = [page.agrees for page in pages if page.agrees is not None]
+    labelled = [page for page in pages if page.finished and page.solution.label is not None]
     histogram = [0] * BINS
     for page in pages:
         for step in page.steps:
@@ -150,8 +150,8 @@ def totals(pages: Sequence[ItemPage]) -> Totals:
         tokens=sum(cell.tokens for cell in cells),
         failures=dict(Counter(cell.failure for cell in cells if cell.failure)),
         code_status=dict(status.most_common()),
-        labelled=len(compared),
-        agreeing=sum(compared),
+        labelled=len(labelled),
+        agreeing=sum(page.agrees is True for page in labelled),
         histogram=tuple(histogram),
     )
 

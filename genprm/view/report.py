@@ -28,7 +28,7 @@ _FACTS = (
     ("read_out", "read-out"),
     ("prompt_style", "prompt style"),
     ("history", "history"),
-    ("sandbox", "sandbox"),
+    ("sandbox.kind", "sandbox"),
     ("sampling.temperature", "temperature"),
     ("seed", "seed"),
 )

@@ -98,7 +98,7 @@ def test_a_folder_with_another_run_is_refused(
 ) -> None:
     use_scripted_engine(monkeypatch)
     source = write(tmp_path / "in.jsonl", record("a", "3 * 4 = 12"))
-    arguments = ["verify", str(source), "--out", str(tmp_path / "run"), "--votes", "1"]
+    arguments = ["verify", str(source), "--out", str(tmp_path / "run"), "--votes", "1", "--mode", "analyze"]
     assert run(arguments) == 0
     capsys.readouterr()
     refused([*arguments, "--seed", "5"], tmp_path, ("seed", "there 0", "here 5", "another --out"), capsys)

@@ -27,7 +27,7 @@ def test_a_run_prints_a_table_and_leaves_a_run_directory(data: Path, capsys: pyt
     assert verify(data) == 0
     shown = capsys.readouterr()
     assert "2 solutions, 4 votes" in shown.out and "2 of 2 first errors equal the label" in shown.out
-    assert "100.0 % of them without error" in shown.out
+    assert "100.0 % of 6 code rounds ran without error" in shown.out
     items = [json.loads(line) for line in (data.parent / "run/items.jsonl").read_text().splitlines()]
     assert [item["predicted_label"] for item in items] == [-1, 0]
 
@@ -41,18 +41,18 @@ def test_the_first_prompt_and_the_first_rationale_are_shown(data: Path, capsys: 
 
 
 def test_the_same_command_again_does_nothing_and_says_so(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verify(data)
+    verify(data, "--mode", "analyze")
     votes = (data.parent / "run/votes.jsonl").read_bytes()
     capsys.readouterr()
-    assert verify(data) == 0
+    assert verify(data, "--mode", "analyze") == 0
     assert "4 votes were finished before: all of them" in capsys.readouterr().out
     assert (data.parent / "run/votes.jsonl").read_bytes() == votes
 
 
 def test_more_votes_continue_the_run(data: Path) -> None:
-    verify(data)
+    verify(data, "--mode", "analyze")
     before = (data.parent / "run/votes.jsonl").read_bytes()
-    assert verify(data, "--votes", "3") == 0
+    assert verify(data, "--mode", "analyze", "--votes", "3") == 0
     after = (data.parent / "run/votes.jsonl").read_bytes()
     assert after.startswith(before) and after.count(b"\n") == 6
 
@@ -87,7 +87,7 @@ def test_a_run_can_be_viewed(data: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_text_of_a_model_cannot_steer_the_terminal(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(data, record("[bold]x[/bold]", "\x1b]0;owned\x07 3 * 4 = 12") | {"problem": "\x1b[2J[red]P[/red]"})
-    assert verify(data) == 0
+    assert verify(data, "--mode", "analyze") == 0
     shown = capsys.readouterr()
     assert "\x1b]0;owned" not in shown.err and "\x1b[2J" not in shown.err
     assert "[red]P[/red]" in shown.err and "[bold]x[/bold]" in shown.out

@@ -1,0 +1,94 @@
+"""``genprm replay DIR --id ID``: one step of a finished vote again, with another code output.
+
+    genprm replay runs/a --id x --vote 0 --step 1 --output False
+
+What the vote wrote up to its last code output stands; each output that the code printed becomes ``--output`` (without
+it, the step is repeated as it was), and the model goes on from there. The run directory is not changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from genprm.cli import console
+from genprm.errors import InputError
+
+if TYPE_CHECKING:
+    from genprm.types import Solution, StepVerdict, Vote
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory of genprm verify.")],
+    id: Annotated[str, typer.Option("--id", help="Id of the solution.")],
+    vote: Annotated[int, typer.Option(help="Index of the vote.")] = 0,
+    step: Annotated[int, typer.Option(help="Index of the step, from 0.")] = 0,
+    output: Annotated[str | None, typer.Option(help="What every code run of the step shall have printed.")] = None,
+    model: Annotated[str | None, typer.Option(help="Another place of the model, if it has moved.")] = None,
+) -> None:
+    """Judge one step again with another code output."""
+    from genprm.runs.configuration import Configuration
+
+    configuration = Configuration.read(run / "config.yaml")
+    if configuration.verb != "verify":
+        raise InputError(f"{run} holds a run of 'genprm {configuration.verb}'; only those of verify can be replayed")
+    solution, stored = _find(run, id, vote)
+    verdict = asyncio.run(_again(configuration.identity, solution, stored, step, output, model))
+    show(console.out(), stored.steps[step], verdict)
+
+
+def show(to: Console, before: StepVerdict, after: StepVerdict) -> None:
+    """The new rationale, and both judgements."""
+    from genprm.cli.progress import printable
+
+    to.print(Text(printable(after.rationale)), soft_wrap=True)
+    for name, verdict in (("before", before), ("now", after)):
+        said = verdict.judgement or verdict.failure or verdict.status
+        to.print(Text.assemble(f"{name:6}  {said:5}  reward ", console.reward(verdict.reward)))
+
+
+def _find(run: Path, id: str, index: int) -> tuple[Solution, Vote]:
+    from genprm.records.lines import read_lines
+    from genprm.records.results import vote_from_dict
+    from genprm.records.solutions import solution_from_dict
+
+    solutions = (solution_from_dict(record) for _, record in read_lines(run / "solutions.jsonl"))
+    solution = next((one for one in solutions if one.id == id), None)
+    if solution is None:
+        raise InputError(f"{run} holds no solution '{id}'; its ids are in solutions.jsonl")
+    for line, record in read_lines(run / "votes.jsonl"):
+        if record.get("id") == id and record.get("vote") == index:
+            return solution, vote_from_dict(record, source=str(run / "votes.jsonl"), line=line)
+    raise InputError(f"{run} holds no finished vote {index} of '{id}'; votes count from 0")
+
+
+async def _again(
+    identity: Mapping[str, Any], solution: Solution, vote: Vote, step: int, output: str | None, model: str | None
+) -> StepVerdict:
+    from genprm import engines, execution, resources
+    from genprm.rationale.settings import Settings
+    from genprm.verify.replay import replay_step
+
+    settings = Settings(**{field.name: identity[field.name] for field in fields(Settings)})
+    name = resources.model(model or identity["engine"]["model"])
+    engine = engines.open_engine(identity["engine"]["engine"], name)
+    # Code that the model writes beyond the stored rounds runs as it did in the run.
+    kind = identity["sandbox"]["kind"]
+    sandbox = None if kind == "none" else execution.open_sandbox(kind)
+    try:
+        return await replay_step(
+            solution, vote, step, engine=engine, settings=settings, sandbox=sandbox,
+            sampling=engines.Sampling(**identity["sampling"]),
+            edit_output=None if output is None else lambda _: f"{output}\n",
+        )  # fmt: skip
+    finally:
+        if sandbox is not None:
+            await sandbox.aclose()
+        await engine.aclose()
