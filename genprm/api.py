@@ -7,7 +7,7 @@
     async with Verifier() as verifier:
         result = await verifier.averify(solution)
 
-Engine and sandbox live on one background event loop, whichever way the verifier is called; so it works in notebooks,
+Engine and sandbox run on one background event loop, whichever way the verifier is called; so it works in notebooks,
 and the two ways may be mixed. Nothing is loaded before the first use.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import threading
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -24,8 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, get_args
 
-from genprm import prompts, resources
-from genprm.background import BackgroundLoop
+from genprm import background, prompts, resources
 from genprm.engines.base import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution.base import Sandbox
@@ -47,7 +47,7 @@ class Verifier:
 
     ``engine`` is a kind (``auto``, ``transformers``, ...) or an ``Engine``; ``sandbox`` a kind (``auto``, ``local``,
     ``docker``) or a ``Sandbox``. What you give open stays yours to close. ``settings`` says how a step is judged and
-    carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most.
+    carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most. ``seed`` is the run's.
     """
 
     def __init__(
@@ -85,33 +85,21 @@ class Verifier:
         self._sandbox = sandbox
         self._engine_options = dict(engine_options or {})
         self._sandbox_options = dict(sandbox_options or {})
-        self._loop: BackgroundLoop | None = None
         self._judge: Judge | None = None
+        self._opening = threading.Lock()
 
     # Opening and closing
 
     def open(self) -> Verifier:
         """Load the model and start the sandbox, if that is still to do. Every use does it by itself."""
-        if self._judge is None:
-            self._loop = self._loop or BackgroundLoop("genprm")
-            atexit.register(_close_at_exit, weakref.ref(self))
-            try:
-                self._judge = self._loop.run(self._open())
-            except BaseException:
-                self.close()
-                raise
+        self._ready()
         return self
 
     def close(self) -> None:
         """Free model and sandbox. Idempotent; a later use opens them again."""
-        loop, judge, self._loop, self._judge = self._loop, self._judge, None, None
-        if loop is None:
-            return
-        try:
-            if judge is not None:
-                loop.run(self._aclose(judge))
-        finally:
-            loop.close()
+        judge, self._judge = self._judge, None
+        if judge is not None:
+            background.shared().run(self._aclose(judge))
 
     def __enter__(self) -> Verifier:
         return self.open()
@@ -137,9 +125,8 @@ class Verifier:
 
     async def averify(self, solution: Solution) -> Verification:
         """``verify`` for asynchronous callers."""
-        await asyncio.to_thread(self.open)
-        loop, judge = self._opened()
-        return await asyncio.wrap_future(loop.submit(self._first(solution, judge)))
+        judge = await asyncio.to_thread(self._ready)
+        return await asyncio.wrap_future(background.shared().submit(self._first(solution, judge)))
 
     def verify_many(self, solutions: Iterable[Solution], *, on_vote: OnVote | None = None) -> Iterator[Verification]:
         """The verifications in input order, each as soon as it and those before it are there.
@@ -147,8 +134,7 @@ class Verifier:
         All solutions are worked on together. ``on_vote`` is called, on another thread, as each vote finishes.
         """
         named = with_ids(solutions)
-        self.open()
-        loop, judge = self._opened()
+        judge, loop = self._ready(), background.shared()
         stream = verify_many(named, judge, **self._extent(), on_vote=on_vote)
         early: dict[int, Verification] = {}
         try:
@@ -175,19 +161,19 @@ class Verifier:
         """
         loaded = solutions if isinstance(solutions, Loaded) else Loaded(with_ids(solutions), source="solutions")
         _require_distinct(loaded.solutions)
-        self.open()
-        loop, judge = self._opened()
+        judge = self._ready()
         stated = {**self._extent(), "concurrency": in_flight(judge, self.concurrency), **(extent or {})}
         configuration = Configuration("verify", self.identity, stated, loaded.source)
-        return loop.run(verify_to_dir(loaded, out, judge, configuration, **self._extent(), on_progress=on_progress))
+        return background.shared().run(
+            verify_to_dir(loaded, out, judge, configuration, **self._extent(), on_progress=on_progress)
+        )
 
     # Looking
 
     @property
     def judge(self) -> Judge:
         """The open engine and sandbox with all settings, resolved."""
-        self.open()
-        return self._opened()[1]
+        return self._ready()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -218,6 +204,13 @@ class Verifier:
 
     # Inside
 
+    def _ready(self) -> Judge:
+        with self._opening:  # two threads may come here at once; the model is loaded once
+            if self._judge is None:
+                self._judge = background.shared().run(self._open())
+                atexit.register(_close_at_exit, weakref.ref(self))
+            return self._judge
+
     async def _open(self) -> Judge:
         from genprm.engines import open_engine
         from genprm.execution import open_sandbox
@@ -244,11 +237,6 @@ class Verifier:
             await judge.engine.aclose()
         if judge.sandbox is not None and judge.sandbox is not self._sandbox:
             await judge.sandbox.aclose()
-
-    def _opened(self) -> tuple[BackgroundLoop, Judge]:
-        if self._loop is None or self._judge is None:
-            raise InputError("the verifier was closed while in use; keep it open until the last result is there")
-        return self._loop, self._judge
 
     async def _first(self, solution: Solution, judge: Judge) -> Verification:
         stream = verify_many(with_ids([solution]), judge, **self._extent())

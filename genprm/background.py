@@ -1,8 +1,14 @@
-"""One event loop on a thread of its own: asynchronous work for callers that are not, notebooks included."""
+"""One event loop on a thread of its own: asynchronous work for callers that are not, notebooks included.
+
+Engines and sandboxes belong to the loop that they first ran on. So there is one loop for the whole process: what is
+given to one verifier and later to another keeps working.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -41,6 +47,21 @@ class BackgroundLoop:
             self._thread.join()
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+
+_lock = threading.Lock()
+_shared: tuple[int, BackgroundLoop] | None = None
+
+
+def shared() -> BackgroundLoop:
+    """The loop of this process, started at the first call and closed when the interpreter exits."""
+    global _shared
+    with _lock:
+        # A forked child has the loop's memory but not its thread.
+        if _shared is None or _shared[0] != os.getpid():
+            _shared = os.getpid(), BackgroundLoop("genprm")
+            atexit.register(_shared[1].close)
+        return _shared[1]
 
 
 async def _announcing(work: Coroutine[Any, Any, Result], done: threading.Event) -> Result:

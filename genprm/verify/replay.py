@@ -92,9 +92,19 @@ class _Script:
         """Segments of the turn that are accounted for."""
         self._outputs = 0
         """Code outputs among them."""
+        self._over = False
+        """The model goes on by itself."""
 
     def next_text(self, action: Generate) -> str | None:
         """What the model wrote here, or None if it is to go on by itself."""
+        if not self._over:
+            self._follow(action)
+        ends = [self._text.find(stop, self._position) + len(stop) for stop in action.stop if stop in self._rest()]
+        self._over = self._over or self._outputs == len(self.runs) or not ends
+        return None if self._over else self._text[self._position : min(ends)]
+
+    def _follow(self, action: Generate) -> None:
+        """Move to where the stored text goes on after the turn so far, whose outputs may be edited."""
         for segment in action.segments[self._seen :]:
             if segment.author == "code":
                 self._position += len(self.runs[self._outputs].output)
@@ -102,16 +112,10 @@ class _Script:
             else:
                 self._position += len(segment.text)
         self._seen = len(action.segments)
-        if self._outputs >= len(self.runs):
-            return None
-        ends = [self._text.find(stop, self._position) + len(stop) for stop in action.stop if stop in self._rest()]
-        if not ends:
-            return None
-        return self._text[self._position : min(ends)]
 
     def next_output(self) -> ExecutionResult | None:
         """What the next code run shall have printed, or None if the vote ran no more code."""
-        if self._outputs >= len(self.runs):
+        if self._over:
             return None
         return ExecutionResult("ok", self._edit(self.runs[self._outputs]))
 
