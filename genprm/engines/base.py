@@ -90,7 +90,11 @@ class Engine(Protocol):
         """
 
     async def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> tuple[float, ...]:
-        """Log-probability of each option after ``prompt``: teacher-forced, raw (temperature 1, no filter)."""
+        """Log-probability of each option after ``prompt``: teacher-forced, raw (temperature 1, no filter).
+
+        Raises ``InputError`` if the prompt and its longest option do not fit the context, ``EngineUnavailable`` when
+        the engine cannot answer.
+        """
 
     async def aclose(self) -> None:
         """Free everything. Idempotent; later calls raise ``EngineUnavailable``."""

@@ -119,7 +119,8 @@ class TransformersEngine:
         longest = max((len(option) for option in options), default=0)
         if longest == 0:
             return tuple(0.0 for _ in options)
-        if len(prompt) + longest > self._context_length:
+        # The last token of an option is read off, never fed, so it needs no room.
+        if len(prompt) + longest - 1 > self._context_length:
             raise InputError(
                 f"a prompt of {len(prompt)} tokens and an option of {longest} do not fit the context of "
                 f"{self._context_length} tokens; shorten the history"

@@ -197,7 +197,8 @@ def test_unusable_options_and_requests_are_input_errors(folder: Path) -> None:
             with pytest.raises(InputError):
                 await engine.generate(request)
         with pytest.raises(InputError, match="do not fit"):
-            await engine.score((3,) * 255, [(4, 5)])
+            await engine.score((3,) * 256, [(4, 5)])
+        assert len(await engine.score((3,) * 255, [(4, 5), (4,)])) == 2
         assert await engine.score((3, 4), [(), ()]) == (0.0, 0.0)
 
     use(engine_of(folder), work)
