@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from rich.console import Console
 from rich.text import Text
 
@@ -14,6 +16,14 @@ def out() -> Console:
 def err() -> Console:
     """The console of progress and remarks."""
     return Console(stderr=True, highlight=False)
+
+
+def log_to_stderr() -> None:
+    """Show warnings, and which sandbox "auto" is; what else the library logs is for the run directory."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("genprm.execution"))
+    logging.basicConfig(format="%(message)s", handlers=[handler])
+    logging.getLogger("genprm.execution").setLevel(logging.INFO)
 
 
 def reward(value: float | None) -> Text:

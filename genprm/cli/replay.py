@@ -80,8 +80,9 @@ async def _again(
     name = resources.model(model or identity["engine"]["model"])
     engine = engines.open_engine(identity["engine"]["engine"], name)
     # Code that the model writes beyond the stored rounds runs as it did in the run.
-    kind = identity["sandbox"]["kind"]
-    sandbox = None if kind == "none" else execution.open_sandbox(kind)
+    limits = dict(identity["sandbox"])
+    kind = limits.pop("kind")
+    sandbox = None if kind == "none" else execution.open_sandbox(kind, **limits)
     try:
         return await replay_step(
             solution, vote, step, engine=engine, settings=settings, sandbox=sandbox,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -83,8 +82,7 @@ def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: d
     """Verify into the run directory with a live display. Ctrl-C ends the program, saying how to continue."""
     from genprm.cli.progress import LiveDisplay
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("genprm.execution").setLevel(logging.INFO)  # it says which sandbox "auto" is
+    console.log_to_stderr()
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
     try:
