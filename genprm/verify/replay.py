@@ -14,7 +14,7 @@ from genprm.engines.base import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution.base import ExecutionResult, Sandbox
 from genprm.rationale.actions import Action, Execute, Generate, Generated, Reply
-from genprm.rationale.format import turn_segments
+from genprm.rationale.format import CODE_END, OUTPUT_HEAD, turn_segments
 from genprm.rationale.grammar import parse
 from genprm.rationale.settings import Settings
 from genprm.types import CodeRun, Segment, Solution, StepVerdict, Vote
@@ -99,9 +99,18 @@ class _Script:
         """What the model wrote here, or None if it is to go on by itself."""
         if not self._over:
             self._follow(action)
-        ends = [self._text.find(stop, self._position) + len(stop) for stop in action.stop if stop in self._rest()]
-        self._over = self._over or self._outputs == len(self.runs) or not ends
-        return None if self._over else self._text[self._position : min(ends)]
+        end = None if self._over or self._outputs == len(self.runs) else self._end(action)
+        self._over = end is None
+        return None if end is None else self._text[self._position : end]
+
+    def _end(self, action: Generate) -> int | None:
+        """Where the model's words end that start here: after the first stop string, if the text has one."""
+        if self.runs[self._outputs].status == "no_code" and CODE_END in action.stop:
+            # No fence ended these words; the next one belongs to the output block that the harness opened.
+            head = self._text.find(OUTPUT_HEAD, self._position)
+            return None if head < 0 else head
+        found = ((self._text.find(stop, self._position), len(stop)) for stop in action.stop)
+        return min((start + length for start, length in found if start >= 0), default=None)
 
     def _follow(self, action: Generate) -> None:
         """Move to where the stored text goes on after the turn so far, whose outputs may be edited."""
@@ -118,9 +127,6 @@ class _Script:
         if self._over:
             return None
         return ExecutionResult("ok", self._edit(self.runs[self._outputs]))
-
-    def _rest(self) -> str:
-        return self._text[self._position :]
 
 
 class _ReplayDriver(StepDriver):

@@ -138,5 +138,25 @@ def test_a_rationale_that_deviates_from_the_format_still_serves_as_history() -> 
 def test_a_stored_text_that_breaks_off_is_written_anew() -> None:
     vote = stored()
     cut = replace(vote.steps[0], rationale=vote.steps[0].rationale[:60])
-    again = replay(replace(vote, steps=(cut, *vote.steps[1:])), 0)
+    broken = replace(vote, steps=(cut, *vote.steps[1:]))
+    again = run(
+        lambda sandbox: replay_step(
+            scripts.SUMS, broken, 0, engine=scripts.model(), settings=WITH_CODE, sandbox=sandbox
+        )
+    )
     assert again.judgement == "Yes"
+
+
+def test_words_without_code_are_followed_too() -> None:
+    def write(prompt: str, request: GenerationRequest) -> str:
+        if prompt.endswith("```python\n"):
+            return "no code after all"
+        if prompt.endswith("No code found.\n```\n"):
+            return "So:\n```python\nprint(1 + 1 == 2)\n```\n"
+        return scripts.write(prompt, request)
+
+    vote = stored(write)
+    assert [run.status for run in vote.steps[0].code] == ["no_code", "ok"]
+    engine = ScriptedEngine(write, score=scripts.score)
+    assert replay(vote, 0, engine=engine).rationale == vote.steps[0].rationale
+    assert replay(vote, 0, swapped, engine=engine).judgement == "No"
