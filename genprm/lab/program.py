@@ -59,7 +59,7 @@ class Expression:
 
     def rebound(self, values: Mapping[str, Fraction]) -> Expression:
         """The same expression over other values of the named operands."""
-        swapped = tuple(replace(o, value=values[o.name]) if o.name in values else o for o in self.operands)
+        swapped = tuple(o if o.name is None else replace(o, value=values.get(o.name, o.value)) for o in self.operands)
         return replace(self, operands=swapped)
 
     def with_other_operation(self, rng: random.Random) -> Expression:

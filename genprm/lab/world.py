@@ -149,6 +149,7 @@ def _wrong(problem: WorldProblem, index: int, kind: Kind, rng: random.Random) ->
     right = node.expression
     if kind == "slip":
         return right, Fraction(_slipped(node.value, rng))
+    changed: Expression | None
     if kind == "operation":
         changed = right.with_other_operation(rng)
     elif kind == "operand":

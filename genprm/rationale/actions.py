@@ -52,5 +52,10 @@ class Probabilities:
     p_no: float
 
 
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """Reply to ``ReadOut``: the context ends before the word."""
+
+
 Action = Generate | Execute | ReadOut
-Reply = Generated | ExecutionResult | Probabilities
+Reply = Generated | ExecutionResult | Probabilities | NoRoom

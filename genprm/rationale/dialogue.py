@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from genprm.execution.base import ExecutionResult
-from genprm.rationale.actions import Action, Execute, Generate, Generated, Probabilities, ReadOut, Reply
+from genprm.rationale.actions import Action, Execute, Generate, Generated, NoRoom, Probabilities, ReadOut, Reply
 from genprm.rationale.format import (
     ANALYZE_END,
     ANALYZE_PREFILL,
@@ -57,6 +57,7 @@ __all__ = [
     "Execute",
     "Generate",
     "Generated",
+    "NoRoom",
     "Probabilities",
     "ReadOut",
     "Reply",
@@ -93,6 +94,8 @@ def judge_step(
         return step.failed(end.failure)
     segments = step.before_word(found)
     reply = yield ReadOut(segments)
+    if isinstance(reply, NoRoom):
+        return step.failed("context")
     return step.judged(found, _expect(reply, Probabilities))
 
 

@@ -11,14 +11,16 @@ import sys
 from collections.abc import Sequence
 
 from genprm.engines.base import Engine
-from genprm.rationale.actions import Probabilities
+from genprm.rationale.actions import NoRoom, Probabilities
 
 WORDS = ("Yes", "No")
 
 
-async def read_out(engine: Engine, prompt: Sequence[int]) -> Probabilities:
+async def read_out(engine: Engine, prompt: Sequence[int]) -> Probabilities | NoRoom:
     """The probabilities of Yes and No right after ``prompt``. Raises ``EngineUnavailable``."""
     options = [engine.tokenizer.encode(word) for word in WORDS]
+    if len(prompt) + max(map(len, options)) > engine.context_length:
+        return NoRoom()
     yes, no = await engine.score(prompt, options)
     p_yes, p_no = math.exp(yes), math.exp(no)
     if p_yes == p_no == 0.0 and math.isfinite(most := max(yes, no)):

@@ -10,6 +10,8 @@ import pytest
 from genprm.engines import GenerationRequest, ScriptedEngine
 from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
 from genprm.execution import ExecutionResult, LocalSandbox, Session
+from genprm.rationale.actions import Generated, NoRoom, Probabilities, ReadOut
+from genprm.rationale.dialogue import judge_step
 from genprm.rationale.settings import Settings
 from genprm.types import Mode, Solution, Vote
 from genprm.verify import Judge, run_vote
@@ -184,4 +186,20 @@ def test_words_far_outside_of_floats_still_have_their_ratio() -> None:
         return [-2000.0, -2000.0 - math.log(3)]
 
     read = asyncio.run(read_out(ScriptedEngine([], score=score), (1,)))
+    assert isinstance(read, Probabilities)
     assert read.p_yes / (read.p_yes + read.p_no) == pytest.approx(0.75)
+
+
+def test_a_read_out_beyond_the_context_is_not_asked_for() -> None:
+    room = len("Yes") + 5
+    assert asyncio.run(read_out(ScriptedEngine([], context_length=room - 1), (1,) * 5)) == NoRoom()
+    assert asyncio.run(read_out(ScriptedEngine([], context_length=room), (1,) * 5)) != NoRoom()
+
+
+def test_a_step_without_room_for_its_read_out_is_failed_context() -> None:
+    machine = judge_step(Settings(mode="direct"), 1)
+    next(machine)
+    assert isinstance(machine.send(Generated("{Yes}$\n</output>\n", (), "stop", 9)), ReadOut)
+    with pytest.raises(StopIteration) as end:
+        machine.send(NoRoom())
+    assert (end.value.value.verdict.status, end.value.value.verdict.failure) == ("failed", "context")
