@@ -39,7 +39,6 @@ def test_overrides_reach_the_plan_and_the_data_of_the_stage() -> None:
         ("seed", "not key=value"),
         ("optimizer.lr=1", "optimizer.lr"),
         ("max_steps=-1", "max_steps"),
-        ("max_steps=null", "give max_steps, max_minutes or both"),
         ("max_length=9999", "exceeds the model's"),
         ("model.base=some/model", "either base"),
         ("model.shape.heads=5", "multiple of heads"),
@@ -51,6 +50,11 @@ def test_overrides_reach_the_plan_and_the_data_of_the_stage() -> None:
 def test_what_does_not_fit_is_named(override: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         generative(load("tiny.yaml", [override]), "tiny.yaml")
+
+
+def test_a_training_says_when_it_ends() -> None:
+    with pytest.raises(RecipeError, match="give max_steps, max_minutes or both"):
+        generative(load("tiny.yaml", ["max_steps=null", "max_minutes=null"]))
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
