@@ -32,6 +32,7 @@ from genprm.execution.base import Sandbox
 from genprm.rationale.settings import Settings
 from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
+from genprm.runs.directory import check_folder
 from genprm.types import Mode, Solution, Verification
 from genprm.verify.aggregate import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
@@ -198,9 +199,14 @@ class Verifier:
         judge = self.judge
         return "".join(segment.text for segment in _opening(solution, judge))
 
-    def check(self, loaded: Loaded) -> None:
-        """Raises ``RecordError`` for a step that does not fit the model's context. Nothing is run."""
+    def check(self, loaded: Loaded, out: Path | str | None = None) -> None:
+        """Raises what ``verify_to_dir`` would raise for these records and this folder. Nothing is run or written.
+
+        ``RecordError`` for a step that does not fit the model's context, ``InputError`` for a folder of other things.
+        """
         check_fits(loaded.solutions, self.judge, source=loaded.source, lines=loaded.lines)
+        if out is not None:
+            check_folder(Path(out), Configuration("verify", self.identity), loaded.solutions)
 
     # Inside
 

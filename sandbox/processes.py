@@ -17,6 +17,12 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def pause(pid: int, paused: bool) -> None:
+    """Stop a process with all its threads, or let it go on. A process that is gone is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP if paused else signal.SIGCONT)
+
+
 def children(pid: int) -> list[int]:
     """The children of a process, zombies among them, whichever of its threads started them."""
     if not HAS_CHILDREN_FILES:

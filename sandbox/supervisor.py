@@ -47,7 +47,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves our own folder out
-from processes import children, is_dead, kill, remove_tree, resident_bytes, tree
+from processes import children, is_dead, kill, pause, remove_tree, resident_bytes, tree
 
 TICK_S = 0.05
 """How often time, memory and the owner are looked at while cells run."""
@@ -349,6 +349,7 @@ class Supervisor:
             if session.exit_status is not None:  # it died between two cells
                 self.finish_dead(session, session.exit_status)
                 return
+            pause(session.pid, False)
             try:
                 socket.send_fds(session.channel, [cell.nonce], [file.fileno()])
             except OSError:  # it closed its channel, or does not read it
@@ -403,6 +404,8 @@ class Supervisor:
             return
         duration = time.monotonic() - cell.started
         if session.exit_status is None:
+            # Threads cannot be killed alone: they stand still until the next cell, whose limits then hold for them.
+            pause(session.pid, True)
             self.kill_tree(session.pid, spare_root=not lost)
         self.drain(session)
         session.cell = None

@@ -129,7 +129,11 @@ def open_streams(output: int) -> None:
 def run_cell(source: str, namespace: dict[str, Any]) -> bytes:
     """Run one cell as the body of ``__main__``; the verdict as the channel carries it."""
     try:
-        exec(compile_cell(source), namespace)
+        try:
+            exec(compile_cell(source), namespace)
+        finally:  # a trace function of the cell must not see, and break, how it is reported
+            settrace(None)
+            setprofile(None)
     except SystemExit as stop:
         return b"ok\n" if stop.code in (None, 0) else b"error\n" + describe(stop)
     except BaseException as error:
@@ -154,8 +158,6 @@ def compile_cell(source: str) -> Any:
 
 def settle() -> None:
     """Take back what a cell may have left switched on, and flush what it may have put in place of the streams."""
-    settrace(None)
-    setprofile(None)
     setitimer(ITIMER_REAL, 0)
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -15,7 +15,7 @@ from genprm.engines import ScriptedEngine
 from genprm.errors import EngineUnavailable
 from genprm.execution import LocalSandbox
 from genprm.rationale.settings import Settings
-from genprm.records import content_id
+from genprm.records import Loaded, content_id
 from tests.verify import scripts
 
 PLAIN = Solution("What is 1 + 1?", ("1 + 1 = 2", "1 + 1 = 3"))
@@ -90,6 +90,10 @@ def test_a_run_directory_is_written_and_continued(tmp_path: Path) -> None:
         assert verify.verify_to_dir(solutions, tmp_path / "run").reused == 4
         with pytest.raises(InputError, match="two solutions have the id 'a'"):
             verify.verify_to_dir([solutions[0]] * 2, tmp_path / "other")
+        verify.check(Loaded((solutions[0],)), tmp_path / "run")
+        with pytest.raises(InputError, match="on other input"):
+            verify.check(Loaded((Solution("q", ("s",), id="z"),)), tmp_path / "run")
+        verify.check(Loaded((PLAIN,)), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

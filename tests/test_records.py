@@ -61,12 +61,15 @@ def test_fields_are_read_and_unknown_ones_carried_through(tmp_path: Path) -> Non
         ({"problem": None}, "problem", "is missing"),
         ({"problem": 3}, "problem", "must be a string"),
         ({"problem": "\ud800"}, "problem", "half a character"),
+        ({"id": "\ud800"}, "id", "half a character"),
+        ({"answer": "\ud800"}, "answer", "half a character"),
         ({"id": ["a"]}, "id", "must be a string"),
         ({"label": 1}, "label", "use 0 to 0"),
         ({"label": True}, "label", "is a boolean"),
         ({"final_answer_correct": "yes"}, "final_answer_correct", "true or false"),
         ({"reward": [1, 0]}, "reward", "one per step"),
         ({"reward": "high"}, "reward", "must be a number"),
+        ({"reward": 10**400}, "reward", "must be a number"),
     ],
 )
 def test_a_bad_field_is_named_with_file_line_and_remedy(
@@ -135,6 +138,14 @@ def test_a_solution_text_is_split_and_says_how(tmp_path: Path, text: str, steps:
 def test_numbers_serve_as_ids_and_answers(tmp_path: Path) -> None:
     solution = read_solutions(write(tmp_path, GOOD | {"id": 7, "answer": 2})).solutions[0]
     assert (solution.id, solution.answer) == ("7", "2")
+
+
+def test_what_could_not_be_written_back_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"in\.jsonl, line 1: is not JSON \(1e999 is too large a number\)"):
+        read_solutions(write(tmp_path, '{"id": "a", "problem": "p", "steps": ["s"], "more": 1e999}'))
+    for value in (float("nan"), b"image", {1, 2}):
+        with pytest.raises(RecordError, match=r"hub, field 'more': cannot be written as JSON .* drop or convert"):
+            solution_from_dict(GOOD | {"more": value}, source="hub")
 
 
 def test_the_limit_reads_no_further(tmp_path: Path) -> None:

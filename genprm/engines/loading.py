@@ -131,6 +131,16 @@ def _without_progress_bars() -> Iterator[None]:
 
 def _check_folder(model: str, *, weights: bool) -> None:
     """Say plainly what a local folder lacks; a hub name passes."""
+    try:
+        _require_files(model, weights)
+    except (OSError, RuntimeError) as error:  # a name that the system refuses, a closed folder, no such home
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(
+            f"the model folder '{model}' cannot be read ({reason}); give an existing folder or a hub name (owner/name)"
+        ) from error
+
+
+def _require_files(model: str, weights: bool) -> None:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         if folder.exists():

@@ -6,6 +6,7 @@ around a request nor the order of requests changes what it says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 def check(sampling: Sampling) -> None:
     """Raise ``InputError`` for settings that mean nothing."""
-    if not sampling.temperature >= 0:
-        raise InputError(f"temperature must be 0 (greedy) or more, not {sampling.temperature}")
+    if not 0 <= sampling.temperature < math.inf:
+        raise InputError(f"temperature must be 0 (greedy) or more and finite, not {sampling.temperature}")
     if not 0 < sampling.top_p <= 1:
         raise InputError(f"top_p must be above 0 and at most 1, not {sampling.top_p}")
     if sampling.top_k < 0:

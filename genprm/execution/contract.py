@@ -159,6 +159,7 @@ async def hostile_exceptions_are_described(sandbox: Sandbox) -> None:
     expect(result.status == "error" and result.error.startswith("E: "), "an unprintable exception is named", result)
     result = await _run(sandbox, "raise ValueError('x' * 10_000_000)")
     expect(result.status == "error" and len(result.error) < 10_000, "a message is capped", len(result.error))
+    await _expect_run(sandbox, "import sys; sys.settrace(lambda *a: 1 / 0); raise KeyError(1)", "", "KeyError: 1")
 
 
 @_check
@@ -355,6 +356,20 @@ async def nobody_waits_for_a_grandchild(sandbox: Sandbox) -> None:
     result = await _run(sandbox, _DAEMON, timeout_s=30.0)
     expect(result.status == "ok" and time.monotonic() - started < 20, "the result comes at once", result)
     await _expect_gone(sandbox, result.stdout.strip())
+
+
+@_check
+async def threads_stand_still_between_cells(sandbox: Sandbox) -> None:
+    ticking = (
+        "import threading, time\nticks = []\n"
+        "def tick():\n    while True: ticks.append(time.monotonic()); time.sleep(0.01)\n"
+        "threading.Thread(target=tick, daemon=True).start(); time.sleep(0.1)"
+    )
+    async with _session(sandbox) as session:
+        await session.run(ticking)
+        await asyncio.sleep(0.6)
+        result = await session.run("time.sleep(0.1); print(max(b - a for a, b in zip(ticks, ticks[1:])) > 0.4)")
+    expect(result.stdout == "True\n", "no thread of a cell runs while no cell does", result)
 
 
 @_check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -63,7 +64,7 @@ def parse_lines(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any]]
 def parse_line(raw: bytes, source: str, number: int) -> dict[str, Any]:
     """The object of one line. Raises ``RecordError``."""
     try:
-        record = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        record = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise RecordError(
             f"is not UTF-8 (byte {error.object[error.start]:#04x} at position {error.start}); save the file as UTF-8",
@@ -92,3 +93,10 @@ def json_name(value: object) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):  # it could not be written back
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from genprm.errors import RecordError
-from genprm.records.lines import json_name
+from genprm.records.lines import dump_line, json_name
 from genprm.types import Solution
 
 KNOWN = (
@@ -91,7 +91,7 @@ class _Reader:
             final_answer_correct=self.flag("final_answer_correct"),
             label=self.label(len(steps)),
             reward=self.reward(len(steps)),
-            extra={name: value for name, value in self.record.items() if name not in KNOWN},
+            extra=self.extra(),
         )
 
     def fail(self, field: str, message: str) -> RecordError:
@@ -144,10 +144,20 @@ class _Reader:
         """A string; a number is taken as its text, as data sets often write ids and answers."""
         value = self.record.get(field)
         if value is None or isinstance(value, str):
-            return value
+            return value and self.encodable(field, value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
         raise self.fail(field, f"is a {json_name(value)}; it must be a string")
+
+    def extra(self) -> dict[str, Any]:
+        """The unknown fields. Rows of the hub may hold what no JSON line can: dates, images, NaN."""
+        unknown = {name: value for name, value in self.record.items() if name not in KNOWN}
+        for name, value in unknown.items():
+            try:
+                dump_line({name: value})
+            except (TypeError, ValueError, RecursionError) as error:
+                raise self.fail(str(name), f"cannot be written as JSON ({error}); drop or convert the field") from error
+        return unknown
 
     def flag(self, field: str) -> bool | None:
         value = self.record.get(field)
@@ -179,4 +189,9 @@ class _Reader:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

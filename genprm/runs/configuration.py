@@ -36,8 +36,9 @@ class Configuration:
         """The configuration of a file. Raises ``InputError`` if it is not one of ours."""
         try:
             parts = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls(str(parts["verb"]), parts["identity"], parts["extent"], str(parts["input"]))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+            identity, extent = dict(**parts["identity"]), dict(**parts["extent"])
+            return cls(str(parts["verb"]), identity, extent, str(parts["input"]))
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not the configuration of a run; choose another --out folder") from error
 
     def differences(self, other: Configuration) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ from genprm.types import Solution, Vote
 
 VOTES = "votes.jsonl"
 ERRORS = "errors.jsonl"
+_BEGUN = {".lock", "log", "solutions.jsonl", ".solutions.jsonl.new", ".config.yaml.new"}
+"""What a run that was killed at its very start leaves. Without our lock, solutions.jsonl may be the user's own file."""
 
 
 class RunDirectory:
@@ -56,14 +58,14 @@ class RunDirectory:
         run directory or that another process holds.
         """
         path = Path(path)
-        _check_folder(path, configuration, solutions)
+        check_folder(path, configuration, solutions)
         try:
             (path / "log").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
         run = cls(path, units, _lock(path))
         try:
-            _check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
+            check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
             for name in (units, ERRORS):
                 _cut_torn_line(path / name)
             write_lines(path / "solutions.jsonl", (solution_to_dict(solution) for solution in solutions))
@@ -139,13 +141,22 @@ class RunDirectory:
         self.close()
 
 
-def _check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; choose another --out folder")
-    if (path / "config.yaml").exists():
+def check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:
+    """Raises what ``RunDirectory.open`` would raise for what the folder holds. Writes nothing."""
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        if not path.exists():  # it would lie below a file: making it says so
+            return
+        raise InputError(f"{path} is a file; choose another --out folder") from error
+    except OSError as error:
+        raise InputError(f"cannot read the folder {path}: {error.strerror}; choose another --out folder") from error
+    if "config.yaml" in names:
         configuration.require_same(Configuration.read(path / "config.yaml"), path)
         _require_same_records(path, solutions)
-    elif path.exists() and any(p.name not in {".lock", "log", "solutions.jsonl"} for p in path.iterdir()):
+    elif not names <= (_BEGUN if ".lock" in names else {"log"}):
         raise InputError(f"{path} is not empty and holds no run (no config.yaml); choose another --out folder")
 
 

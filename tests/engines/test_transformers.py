@@ -156,6 +156,9 @@ def test_sliding_windows_are_honoured(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_missing_weights_and_an_unknown_name_are_one_sentence(folder: Path, tmp_path: Path) -> None:
+    for nowhere in ("x" * 300, "~nobody-of-that-name/model"):
+        with pytest.raises(ModelError, match="cannot be read"):
+            TransformersEngine(nowhere)
     with pytest.raises(ModelError, match="does not exist"):
         TransformersEngine(str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match=r"no config\.json"):
@@ -192,6 +195,7 @@ def test_unusable_options_and_requests_are_input_errors(folder: Path) -> None:
             GenerationRequest(()),
             GenerationRequest((1, 400)),
             GenerationRequest((1,), sampling=Sampling(temperature=-1.0)),
+            GenerationRequest((1,), sampling=Sampling(temperature=float("inf"))),
             GenerationRequest((1,), sampling=Sampling(top_p=0.0)),
             GenerationRequest((1,), sampling=Sampling(top_k=-1)),
         ):

@@ -102,8 +102,29 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     assert files(tmp_path) == {"thesis.tex": b"x"}
 
 
+def test_the_users_own_solutions_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "solutions.jsonl").write_text("mine")
+    with pytest.raises(InputError, match="holds no run"):
+        RunDirectory.open(tmp_path, CONFIG, SOLUTIONS)
+    assert files(tmp_path) == {"solutions.jsonl": b"mine"}
+
+
+@pytest.mark.parametrize("left", [["log/"], [".lock"], [".lock", "log/", "solutions.jsonl", ".config.yaml.new"]])
+def test_a_run_that_was_killed_at_its_start_begins_again(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
+        assert Configuration.read(run.path / "config.yaml") == CONFIG
+
+
+def test_a_name_that_the_system_refuses_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the folder .*File name too long"):
+        RunDirectory.open(tmp_path / ("x" * 300), CONFIG, SOLUTIONS)
+
+
 def test_a_configuration_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    for text in ("- 1", "verb: [", "a: 1"):
+    broken = "verb: verify\ninput: x\nextent: {}\nidentity: "
+    for text in ("- 1", "verb: [", "a: 1", broken + "[1]", broken + "null", broken + "2001-99-99"):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(InputError, match="not the configuration of a run"):
             RunDirectory.open(tmp_path, CONFIG, SOLUTIONS)
