@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _CLOSED = "the transformers engine is closed; open a new one"
 _MIN_GAIN = 16
 """A prompt waits for another one being prefilled when that saves at least this many tokens."""
+_SMALL_BYTES = 64 << 20
+_MANY_TOKENS = 512
+"""A small model's step over fewer tokens than this runs on one thread."""
 
 
 class TransformersEngine:
@@ -169,6 +172,8 @@ class _Worker:
         self._waiting: deque[Task] = deque()
         self._running: list[Task] = []
         self._refusal: str | None = None
+        size = sum(parameter.nbytes for parameter in network.parameters())
+        self._small = network.device.type == "cpu" and size < _SMALL_BYTES
         self.statistics = dict.fromkeys(
             ("steps", "prompt_tokens", "reused_tokens", "fed_tokens", "generated_tokens"), 0
         )
@@ -206,6 +211,7 @@ class _Worker:
         import torch
 
         try:
+            self._threads = torch.get_num_threads()
             with torch.inference_mode():
                 while self._collect():
                     self._admit()
@@ -269,12 +275,23 @@ class _Worker:
             outputs.extend(range(len(ids) + count - wanted, len(ids) + count))
             spans.append((task, wanted))
             ids.extend(new)
+        self._use_threads(len(ids))
         logits = self._forward(plan, ids, outputs)
         kv.record(plan.rows, ids)
         self.statistics["steps"] += 1
         self.statistics["fed_tokens"] += len(ids)
         if logits is not None:
             self._answer(spans, logits)
+
+    def _use_threads(self, tokens: int) -> None:
+        """One thread for the small steps of a small model on a CPU: there, threads wait for each other longer than
+        they compute (measured on 2 cores: 1,156 tokens/s with one, 791 with two, 64 rows of 500 tokens)."""
+        import torch
+
+        if self._small:
+            wanted = self._threads if tokens >= _MANY_TOKENS else 1
+            if torch.get_num_threads() != wanted:
+                torch.set_num_threads(wanted)
 
     def _choose(self) -> list[tuple[Task, int]]:
         """Which tasks take part in this step and with how many tokens; those with one token first."""
