@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import demo, lab, replay, train, verify, view
+from genprm.cli import console, demo, lab, replay, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -61,5 +61,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse(sentence: str, code: int) -> int:
     # A message of a library may hold line breaks; the promise is one line.
-    sys.stderr.write(f"genprm: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"genprm: {console.printable(' '.join(sentence.split()))}\n")
     return code

@@ -39,3 +39,8 @@ def first_error(label: int | None) -> Text:
     if label is None:
         return Text("not known", style="dim")
     return Text("no error", style="green") if label < 0 else Text(f"step {label}", style="red")
+
+
+def printable(text: str) -> str:
+    """The text without control characters: what others wrote must not steer the terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)

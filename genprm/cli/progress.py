@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from genprm.cli import console
 from genprm.types import Vote
 from genprm.verify.metrics import Progress as Beat
 from genprm.verify.metrics import Tally
@@ -72,7 +73,7 @@ class LiveDisplay:
             return
         cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2 :]}"
         self._console.rule(title, align="left", style="dim")
-        self._console.print(Text(printable(cut.rstrip())), soft_wrap=True)
+        self._console.print(Text(console.printable(cut.rstrip())), soft_wrap=True)
         self._console.rule(style="dim")
 
 
@@ -103,8 +104,3 @@ def eta(beat: Beat) -> str:
 def first_rationale(vote: Vote) -> str:
     """The first thing that a vote wrote; empty if it wrote nothing."""
     return next((step.rationale for step in vote.steps if step.rationale), "")
-
-
-def printable(text: str) -> str:
-    """The text without control characters: what a model or its code wrote must not steer the terminal."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -46,9 +46,8 @@ def replay(
 
 def show(to: Console, before: StepVerdict, after: StepVerdict) -> None:
     """The new rationale, and both judgements."""
-    from genprm.cli.progress import printable
 
-    to.print(Text(printable(after.rationale)), soft_wrap=True)
+    to.print(Text(console.printable(after.rationale)), soft_wrap=True)
     for name, verdict in (("before", before), ("now", after)):
         said = verdict.judgement or verdict.failure or verdict.status
         to.print(Text.assemble(f"{name:6}  {said:5}  reward ", console.reward(verdict.reward)))

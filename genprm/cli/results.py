@@ -38,7 +38,7 @@ def table(solutions: Sequence[Solution], items: Sequence[Verification]) -> Table
         grid.add_column("label", no_wrap=True)
     for solution, item in list(zip(solutions, items, strict=True))[:ROWS]:
         rewards = Text("  ").join(console.reward(value) for value in item.rewards)
-        row = [Text(item.id), rewards, console.first_error(item.predicted_label)]
+        row = [Text(console.printable(item.id)), rewards, console.first_error(item.predicted_label)]
         grid.add_row(*row, *([console.first_error(solution.label)] if labelled else []))
     return grid
 

@@ -87,7 +87,7 @@ def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: d
         to.print(Text(note), soft_wrap=True)
     try:
         with verifier:
-            verifier.check(loaded)
+            verifier.check(loaded, out)
             with LiveDisplay(to) as display:
                 display.prompt(verifier.first_prompt(loaded.solutions[0]))
                 return verifier.verify_to_dir(loaded, out, on_progress=display.vote, extent=extent)

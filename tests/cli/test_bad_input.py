@@ -49,6 +49,7 @@ def refused(arguments: list[str], folder: Path, words: Iterable[str], capsys: py
     assert run(arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("genprm: ") and len([line for line in error if line.startswith("genprm: ")]) == 1
+    assert not any("first prompt" in line for line in error), "a refusal must not hide below a long prompt"
     for word in words:
         assert word in error[-1], (word, error[-1])
     assert sorted(folder.rglob("*")) == before
@@ -112,6 +113,14 @@ def test_a_folder_with_other_things_is_refused(
     (tmp_path / "home").mkdir()
     (tmp_path / "home/thesis.tex").write_text("years", encoding="utf-8")
     refused(["verify", str(source), "--out", str(tmp_path / "home")], tmp_path, ("not empty",), capsys)
+
+
+def test_a_refusal_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = json.dumps(record("\x1b[2J\x1b]0;x\x07", "3 * 4 = 12")).encode() + b"\n"
+    (tmp_path / "in.jsonl").write_bytes(line + line)
+    assert run(["verify", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "line 2" in error and "\x1b" not in error and "\x07" not in error
 
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
