@@ -162,6 +162,8 @@ class _Worker:
     def __init__(
         self, network: PreTrainedModel, kv: KVSlots, max_batch: int, prefill_tokens: int, reuse_prefixes: bool
     ) -> None:
+        import torch
+
         self._network: PreTrainedModel | None = network
         self._kv: KVSlots | None = kv
         self._max_batch = max_batch
@@ -173,6 +175,7 @@ class _Worker:
         self._running: list[Task] = []
         self._refusal: str | None = None
         size = sum(parameter.nbytes for parameter in network.parameters())
+        self._threads = torch.get_num_threads()
         self._small = network.device.type == "cpu" and size < _SMALL_BYTES
         self.statistics = dict.fromkeys(
             ("steps", "prompt_tokens", "reused_tokens", "fed_tokens", "generated_tokens"), 0
@@ -211,7 +214,6 @@ class _Worker:
         import torch
 
         try:
-            self._threads = torch.get_num_threads()
             with torch.inference_mode():
                 while self._collect():
                     self._admit()
@@ -219,6 +221,7 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - the thread's outermost frame: whatever happened, nobody may wait for ever
             summary = " ".join(str(error).split())[:300]
             self.close(f"the transformers engine failed ({type(error).__name__}: {summary}); open a new one")
+        torch.set_num_threads(self._threads)
         with self._wake:
             left = [*self._running, *self._waiting, *self._incoming]
             self._incoming.clear()

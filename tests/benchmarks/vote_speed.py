@@ -1,9 +1,10 @@
 """How much of the model's speed reaches the votes: useful tokens a second of concurrent votes, over ``generate``.
 
-``python tests/benchmarks/vote_speed.py [--model DIR] [--votes 64]``
+``python tests/benchmarks/vote_speed.py [--model DIR] [--votes 64] [--rounds 3]``
 
-``--votes`` votes in code mode on micro-world solutions run at once, code executed, judgements read out. Useful tokens
-are those that the model generated. ``model.generate`` then runs as many rows with the end-of-sequence token off, each
+``--votes`` votes in code mode on micro-world solutions are in flight at any time, code executed, judgements read out,
+until three times as many are done; the end, when few are left, counts too. Useful tokens are those that the model
+generated. ``model.generate`` then runs as many rows with the end-of-sequence token off, each
 with as many new tokens as a vote generated on average behind a prompt that makes its length that of an average vote's
 dialogue: one batch, no stops, no seeds, nothing spliced. Time spent in code is what the sandbox reports for the cells.
 """
@@ -28,9 +29,6 @@ from genprm.lab.world import test_set
 from genprm.rationale.settings import Settings
 from genprm.verify.votes import Judge, run_vote
 from tests.benchmarks.engine_speed import time_generate
-
-ROUNDS = 3
-"""Each side is timed this often, in turns; the best of each counts."""
 
 
 class Counting:
@@ -93,35 +91,39 @@ class TimedSandbox(LocalSandbox):
 
 
 async def time_votes(engine: TransformersEngine, votes: int, seed: int) -> tuple[float, int, float, float]:
-    """Seconds for all votes at once, tokens generated, mean length of a dialogue, seconds in cells."""
+    """Seconds for three times ``votes`` votes, tokens generated, mean length of a dialogue, seconds in cells."""
     counting = Counting(engine)
     sandbox = TimedSandbox(max_sessions=votes)
     sandbox.durations = []
     async with aclosing(sandbox), aclosing(sandbox.session()) as warm:
         await warm.run("1")
         judge = Judge(counting, sandbox, Settings(mode="code"), Sampling(), seed)
-        solutions = test_set(-(-votes // 4), seed)
+        total, room = 3 * votes, asyncio.Semaphore(votes)
+        solutions = test_set(-(-total // 4), seed)
+
+        async def one(index: int) -> None:
+            async with room:
+                await run_vote(solutions[index // 4], index % 4, judge)
+
         start = time.perf_counter()
-        await asyncio.gather(
-            *(asyncio.create_task(run_vote(solutions[index // 4], index % 4, judge)) for index in range(votes))
-        )
+        await asyncio.gather(*(asyncio.create_task(one(index)) for index in range(total)))
         seconds = time.perf_counter() - start
     lengths = list(counting.longest.values())
     return seconds, counting.generated, sum(lengths) / len(lengths), sum(sandbox.durations)
 
 
-async def measure(model: str, votes: int) -> dict[str, float]:
+async def measure(model: str, votes: int, rounds: int) -> dict[str, float]:
     """Both, taking turns in this process."""
     ours, theirs, code = [], [], []
     new = length = 0.0
-    for number in range(ROUNDS):
+    for number in range(rounds):
         engine = TransformersEngine(model, max_batch=votes, device="cpu")
         async with aclosing(engine):
             await engine.generate(GenerationRequest((1, 2, 3), max_tokens=4))
             seconds, useful, length, cells = await time_votes(engine, votes, seed=number)
         ours.append(useful / seconds)
         code.append(cells / seconds)
-        new = useful / votes
+        new = useful / (3 * votes)
         rows = round(new)
         theirs.append(votes * rows / time_generate(model, votes, round(length) - rows, rows, 3000))
     return {
@@ -139,8 +141,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="genprm-tiny")
     parser.add_argument("--votes", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3, help="each side is timed this often; its best counts")
     options = parser.parse_args()
-    figures = asyncio.run(measure(resources.model(options.model), options.votes))
+    figures = asyncio.run(measure(resources.model(options.model), options.votes, options.rounds))
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
