@@ -287,8 +287,8 @@ class _Worker:
             self._answer(spans, logits)
 
     def _use_threads(self, tokens: int) -> None:
-        """One thread for the small steps of a small model on a CPU: there, threads wait for each other longer than
-        they compute (measured on 2 cores: 1,156 tokens/s with one, 791 with two, 64 rows of 500 tokens)."""
+        """One thread for the small steps of a small model on a CPU: threads would wait for each other for longer than
+        they compute. The count is the process's, so other torch code beside a running engine sees it too."""
         import torch
 
         if self._small:
