@@ -84,12 +84,18 @@ class LabData(Options):
     gsm8k_share: float = Field(default=0.5, ge=0, le=1)
     flip_share: float = Field(default=0.08, ge=0, le=1)
     """Share of conversations that end in a swapped code output, which the judgement follows."""
+    grow_over: int = Field(default=0, ge=0)
+    """Over so many conversations, the first, their length grows from two turns to any."""
 
 
 class OptimizerOptions(Options):
-    """AdamW."""
+    """How the weights are stepped."""
 
+    kind: Literal["adamw", "muon"] = "adamw"
+    """``muon``: Muon for the weight matrices, AdamW for the rest."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    muon_scale: float = Field(default=2.0, gt=0)
+    """The matrices' learning rate under ``muon``, as a multiple of the others'."""
     weight_decay: float = Field(default=0.1, ge=0)
     beta1: float = 0.9
     beta2: float = 0.95

@@ -126,13 +126,14 @@ def _training(facts: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl") if name in packages)
     start = "from scratch" if options["model"]["base"] is None else f"from {options['model']['base']}"
     ends = f"max_minutes={options['max_minutes']:g}" if options["max_minutes"] else f"max_steps={options['max_steps']}"
+    stepped = "AdamW" if optimizer["kind"] == "adamw" else "Muon and AdamW"
     loss = "" if facts["loss"] is None else f", last loss {facts['loss']:.4f}"
     return (
         "## Training\n\n"
         f"`genprm train RECIPE --out DIR` with the recipe `{facts['name']}`, seed {options['seed']}, {ends}: {start}, "
         f"{facts['steps']:,} steps, {facts['tokens'] / 1e6:.1f}M tokens, {facts['minutes']:.0f} minutes in "
         f"{facts['precision']} on {machine}{loss}. "
-        f"AdamW, learning rate {optimizer['learning_rate']:g} ({schedule['kind']}), weight decay "
+        f"{stepped}, learning rate {optimizer['learning_rate']:g} ({schedule['kind']}), weight decay "
         f"{optimizer['weight_decay']:g}, {options['tokens_per_batch'] * options['accumulate']} tokens a step. "
         f"All options are in `{FACTS}`. {versions}.\n"
     )

@@ -32,7 +32,11 @@ def open_corpus(options: LabData, data: Mapping[str, str], report: Callable[[str
         f"data: micro-world, seed {options.seed}" + (f", and {len(rows)} GSM8K solutions of {place}" if rows else "")
     )
     return Corpus(
-        seed=options.seed, gsm8k=rows, gsm8k_share=options.gsm8k_share if rows else 0.0, flip_share=options.flip_share
+        seed=options.seed,
+        gsm8k=rows,
+        gsm8k_share=options.gsm8k_share if rows else 0.0,
+        flip_share=options.flip_share,
+        grow_over=options.grow_over,
     )
 
 

@@ -28,7 +28,7 @@ from genprm.recipes import GenerativeTraining, LlamaShape
 from genprm.runs.configuration import Configuration
 from genprm.runs.environment import environment
 from genprm.train.pace import Pace
-from genprm.train.rows import BATCHES_PER_POOL, Batches, CorpusRows, Survey, survey
+from genprm.train.rows import Batches, CorpusRows, Survey, survey
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -91,7 +91,7 @@ def train(
     _seed(options.seed)
     model, tokenizer = _open_model(options, corpus, out, report)
     rows = CorpusRows(corpus, tokenizer, options.mask_code_output)
-    measured = survey(rows, options.survey_rows, options.max_length)
+    measured = survey(rows, options.survey_rows, options.max_length, options.data.grow_over)
     report(measured.describe(options.max_length))
     _write_start(out, config, tokenizer.hf)
     batches = Batches.sized(rows, options.tokens_per_batch, measured, options.max_length, options.seed)
@@ -256,14 +256,14 @@ def _run(
     bf16, line = precision(options.precision)
     report(line)
     checkpoint = _last_checkpoint(out)
-    step, spent = 0, 0.0
+    step, spent, seen = 0, 0.0, 0
     if checkpoint is not None:
         step = int(checkpoint.name.rpartition("-")[2])
-        spent = float(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["elapsed_s"])
+        clock = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        spent, seen = float(clock["elapsed_s"]), int(clock["tokens"])
         report(f"continuing from step {step}, after {spent / 60:.1f} minutes")
     pace = Pace(options.schedule, max_steps=options.max_steps, max_minutes=options.max_minutes, spent_s=spent)
-    tokens_per_step = batches.pool * measured.mean_tokens / BATCHES_PER_POOL * options.accumulate
-    progress = Progress(pace, out / "log" / "train.jsonl", options.checkpoint_minutes * 60, tokens_per_step, report)
+    progress = Progress(pace, out / "log" / "train.jsonl", options.checkpoint_minutes * 60, report, tokens=seen)
     with _quiet():
         trainer = Trainer(
             model=model,
@@ -271,8 +271,10 @@ def _run(
             train_dataset=_sample(batches),
             processing_class=tokenizer,
             callbacks=[progress],
+            progress=progress,
             batches=batches,
             pace=pace,
+            optimizer=options.optimizer,
             first_batch=step * options.accumulate * int(os.environ.get("WORLD_SIZE", "1")),
         )
         trainer.remove_callback(PrinterCallback)
@@ -286,7 +288,7 @@ def _run(
         parameters=model.num_parameters(),
         precision="bf16" if bf16 else "fp32",
         steps=steps,
-        tokens=round(steps * tokens_per_step),
+        tokens=progress.tokens,
         minutes=pace.elapsed_s / 60,
         loss=progress.last_loss,
         environment=environment(processor=processor()),
@@ -317,6 +319,7 @@ def _finished(out: Path) -> Trained:
 
 
 def _arguments(options: GenerativeTraining, out: Path, bf16: bool) -> Any:
+    import torch
     from trl import SFTConfig
 
     return SFTConfig(
@@ -330,6 +333,7 @@ def _arguments(options: GenerativeTraining, out: Path, bf16: bool) -> Any:
         adam_beta2=options.optimizer.beta2,
         max_grad_norm=options.optimizer.clip,
         optim="adamw_torch",
+        use_cpu=not torch.cuda.is_available(),
         bf16=bf16,
         seed=options.seed,
         logging_steps=options.log_every,

@@ -85,9 +85,9 @@ class Survey:
         )
 
 
-def survey(rows: Rows, count: int, max_length: int) -> Survey:
-    """Lengths of the first ``count`` rows; means are over those that fit. Raises ``InputError`` if none does."""
-    made = [rows.row(index) for index in range(count)]
+def survey(rows: Rows, count: int, max_length: int, first: int = 0) -> Survey:
+    """Lengths of ``count`` rows from ``first`` on; means are over those that fit. ``InputError`` if none does."""
+    made = [rows.row(index) for index in range(first, first + count)]
     fitting = [row for row in made if len(row.input_ids) <= max_length]
     longest = max(len(row.input_ids) for row in made)
     if not fitting:

@@ -20,17 +20,21 @@ from transformers import TrainerCallback
 from trl import SFTTrainer
 
 from genprm.prompts import IGNORED, Row
+from genprm.recipes import OptimizerOptions
+from genprm.train.optimizer import muon_adamw
 from genprm.train.pace import Pace
 from genprm.train.rows import Batches
 
 STATE = "training_clock.json"
+GRAIN = 64
+"""Sizes are rounded up to it: in bf16 a CPU compiles its kernels anew for each size that it has not seen."""
 
 Batch = dict[str, torch.Tensor]
 
 
 def collate(rows: Sequence[Row], pad: int) -> Batch:
-    """One batch, padded on the right: ``input_ids``, ``labels``, ``attention_mask``, each (rows, longest)."""
-    longest = max(len(row.input_ids) for row in rows)
+    """One batch, padded on the right: ``input_ids``, ``labels``, ``attention_mask``, each (rows, longest, rounded)."""
+    longest = rounded(max(len(row.input_ids) for row in rows))
     shape = (len(rows), longest)
     ids, labels = torch.full(shape, pad), torch.full(shape, IGNORED)
     mask = torch.zeros(shape, dtype=torch.long)
@@ -40,6 +44,11 @@ def collate(rows: Sequence[Row], pad: int) -> Batch:
         labels[index, :length] = torch.tensor(row.labels)
         mask[index, :length] = 1
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def rounded(size: int) -> int:
+    """The next multiple of ``GRAIN``."""
+    return -(-size // GRAIN) * GRAIN
 
 
 class BatchStream(IterableDataset[Batch]):
@@ -54,11 +63,24 @@ class BatchStream(IterableDataset[Batch]):
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
-    """``SFTTrainer`` with our batches, pace and CPU loss."""
+    """``SFTTrainer`` with our batches, optimizer, pace and CPU loss."""
 
-    def __init__(self, *args: Any, batches: Batches, pace: Pace, first_batch: int = 0, **kwargs: Any) -> None:
+    optimizer: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        batches: Batches,
+        pace: Pace,
+        progress: Progress,
+        optimizer: OptimizerOptions,
+        first_batch: int = 0,
+        **kwargs: Any,
+    ) -> None:
         self._batches = batches
+        self._optimizer_options = optimizer
         self._pace = pace
+        self.progress = progress
         self._first_batch = first_batch
         self.lr_scheduler: Any = None
         super().__init__(*args, **kwargs)
@@ -68,6 +90,11 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         first = self._first_batch + self.accelerator.process_index
         stream = BatchStream(self._batches, self.processing_class.pad_token_id, first, self.accelerator.num_processes)
         return DataLoader(stream, batch_size=None)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None and self._optimizer_options.kind == "muon":
+            self.optimizer = muon_adamw(model or self.model, self._optimizer_options)
+        return super().create_optimizer(model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         if self.lr_scheduler is None:
@@ -87,14 +114,20 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         left out: padding is on the right, where causal attention cannot see it, and without a mask attention takes
         its triangular path. Both are exact.
         """
+        if model.training:
+            self.progress.tokens += int(inputs["attention_mask"].sum()) * self.accelerator.num_processes
         if return_outputs or inputs["input_ids"].device.type != "cpu":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        states = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-        targets = inputs["labels"][:, 1:]
-        trained = targets != IGNORED
-        logits = model.get_output_embeddings()(states[:, :-1][trained]).float()
-        total = cross_entropy(logits, targets[trained], reduction="sum")
-        count = trained.sum() if num_items_in_batch is None else num_items_in_batch
+        targets = inputs["labels"].roll(-1, dims=1).flatten()
+        targets[inputs["labels"].shape[1] - 1 :: inputs["labels"].shape[1]] = IGNORED  # nothing follows the last
+        (places,) = (targets != IGNORED).nonzero(as_tuple=True)
+        count = len(places) if num_items_in_batch is None else num_items_in_batch
+        (others,) = (targets == IGNORED).nonzero(as_tuple=True)
+        places = torch.cat([places, others[: rounded(len(places)) - len(places)]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.args.bf16):
+            states = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+            logits = model.get_output_embeddings()(states.flatten(0, 1)[places]).float()
+        total = cross_entropy(logits, targets[places], ignore_index=IGNORED, reduction="sum")
         return total / torch.as_tensor(count).clamp(min=1)
 
 
@@ -102,17 +135,19 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     """Ends the training at its pace, saves by the clock, and writes one JSON line for each log entry."""
 
     def __init__(
-        self, pace: Pace, log: Path, checkpoint_s: float, tokens_per_step: float, report: Callable[[str], None]
+        self, pace: Pace, log: Path, checkpoint_s: float, report: Callable[[str], None], *, tokens: int = 0
     ) -> None:
         self._pace, self._log, self._checkpoint_s = pace, log, checkpoint_s
-        self._tokens_per_step, self._report = tokens_per_step, report
+        self._report = report
         self._saved = time.monotonic()
-        self._mark = (0, 0.0)
+        self.tokens = tokens
+        """Trained on so far, those of earlier runs included; padding is not counted."""
+        self._mark = (tokens, 0.0)
         self.last_loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pace.begin()
-        self._mark = (state.global_step, self._pace.elapsed_s)
+        self._mark = (self.tokens, self._pace.elapsed_s)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._pace.share(state.global_step) >= 1:
@@ -124,15 +159,17 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._saved = time.monotonic()
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / STATE).write_text(json.dumps({"elapsed_s": self._pace.elapsed_s}), encoding="utf-8")
+        (folder / STATE).write_text(
+            json.dumps({"elapsed_s": self._pace.elapsed_s, "tokens": self.tokens}), encoding="utf-8"
+        )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs:
             return
         elapsed = self._pace.elapsed_s
-        steps, seconds = state.global_step - self._mark[0], elapsed - self._mark[1]
-        self._mark = (state.global_step, elapsed)
-        rate = steps * self._tokens_per_step / seconds if seconds > 0 else 0.0
+        tokens, seconds = self.tokens - self._mark[0], elapsed - self._mark[1]
+        self._mark = (self.tokens, elapsed)
+        rate = tokens / seconds if seconds > 0 else 0.0
         self.last_loss = float(logs["loss"])
         share = self._pace.share(state.global_step)
         entry = {

@@ -6,7 +6,8 @@
 until three times as many are done; the end, when few are left, counts too. Useful tokens are those that the model
 generated. ``model.generate`` then runs as many rows with the end-of-sequence token off, each
 with as many new tokens as a vote generated on average behind a prompt that makes its length that of an average vote's
-dialogue: one batch, no stops, no seeds, nothing spliced. Time spent in code is what the sandbox reports for the cells.
+dialogue: one batch, no stops, no seeds, nothing spliced. It has a process of its own each time, so that neither side
+inherits the other's threads or memory. Time spent in code is what the sandbox reports for the cells.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import aclosing
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -113,7 +116,7 @@ async def time_votes(engine: TransformersEngine, votes: int, seed: int) -> tuple
 
 
 async def measure(model: str, votes: int, rounds: int) -> dict[str, float]:
-    """Both, taking turns in this process."""
+    """Both, taking turns."""
     ours, theirs, code = [], [], []
     new = length = 0.0
     for number in range(rounds):
@@ -125,7 +128,9 @@ async def measure(model: str, votes: int, rounds: int) -> dict[str, float]:
         code.append(cells / seconds)
         new = useful / (3 * votes)
         rows = round(new)
-        theirs.append(votes * rows / time_generate(model, votes, round(length) - rows, rows, 3000))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+            timed = apart.submit(time_generate, model, votes, round(length) - rows, rows, 3000)
+            theirs.append(votes * rows / timed.result())
     return {
         "votes": votes,
         "useful_tokens_per_s": max(ours),

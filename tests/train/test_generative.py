@@ -65,15 +65,17 @@ def test_it_learns_and_leaves_an_ordinary_model_folder(recipe: Path, tmp_path: P
         train(recipe, out, overrides=["max_steps=30"])
 
 
-def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_path: Path, kind: str) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(recipe, whole, overrides=["max_steps=8", "log_every=1"])
+    shared = [f"optimizer.kind={kind}", "max_steps=8", "log_every=1"]
+    train(recipe, whole, overrides=shared)
 
     def kill_later(line: str) -> None:
         if line.startswith("step 5 "):
             raise KeyboardInterrupt
 
-    overrides = ["max_steps=8", "log_every=1", "checkpoint_minutes=0.000001"]
+    overrides = [*shared, "checkpoint_minutes=0.000001"]
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut, overrides=overrides, report=kill_later)
     assert not (cut / "metrics.json").exists() and list((cut / "checkpoints").glob("checkpoint-*"))
