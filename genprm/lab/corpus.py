@@ -20,8 +20,9 @@ from genprm.lab.world import KINDS, make_problem, solve
 from genprm.rationale.grammar import Rationale, turn_segments
 from genprm.types import Mode, Segment
 
-_MODES: tuple[tuple[Mode, float], ...] = (("code", 0.82), ("analyze", 0.06), ("code-only", 0.06), ("direct", 0.06))
+_MODES: tuple[tuple[Mode, float], ...] = (("code", 0.86), ("analyze", 0.04), ("code-only", 0.06), ("direct", 0.04))
 _MOST_EQUATIONS = 5
+_MOST_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +45,32 @@ class Corpus:
     gsm8k_share: float = 0.5
     flip_share: float = 0.08
     """Share of conversations that end in a swapped code output."""
+    grow_over: int = 0
+    """Over the first so many conversations their length grows, from two turns to any number: what to copy from where
+    is learned sooner in short ones."""
 
     def conversation(self, index: int) -> Conversation:
         rng = random.Random(f"conversation {self.seed} {index}")
         mode = rng.choices([name for name, _ in _MODES], [weight for _, weight in _MODES])[0]
+        turns = 2 + _MOST_STEPS * index // self.grow_over if index < self.grow_over else None
         if self.gsm8k and rng.random() < self.gsm8k_share:
-            return self._from_text(rng, mode)
-        return self._from_world(rng, mode)
+            return self._from_text(rng, mode, turns)
+        return self._from_world(rng, mode, turns)
 
-    def _from_world(self, rng: random.Random, mode: Mode) -> Conversation:
+    def _from_world(self, rng: random.Random, mode: Mode, turns: int | None) -> Conversation:
         solution = None
         while solution is None:
-            problem = make_problem(rng.getrandbits(48))
+            problem = make_problem(rng.getrandbits(48), most_steps=min(_MOST_STEPS, turns or _MOST_STEPS))
             kind = rng.choices(KINDS, (5, 2, 2, 2, 2, 2))[0]
             solution = solve(problem, kind, rng.getrandbits(32))
         count = len(solution.steps)
         if solution.label >= 0 and rng.random() < 0.6:
             count = solution.label + 1
         teacher = Teacher(mode, rng)
-        rationales = [teacher.world(solution.problem.nodes, t, solution.steps[t]) for t in range(count)]
+        rationales = [teacher.world(solution.problem.nodes, t, solution.steps[t]) for t in range(count)][:turns]
         return self._conversation(solution.problem.text, [s.text for s in solution.steps], rationales, mode, rng)
 
-    def _from_text(self, rng: random.Random, mode: Mode) -> Conversation:
+    def _from_text(self, rng: random.Random, mode: Mode, turns: int | None) -> Conversation:
         while True:
             row = rng.choice(self.gsm8k)
             steps: list[ParsedStep | Slipped] = [parse_step(step) for step in row["steps"]]
@@ -79,7 +84,7 @@ class Corpus:
         if row.get("answer") and rng.random() < 0.15:
             steps.append(ParsedStep(rng.choice(("The answer is {}.", "A: {}")).format(row["answer"]), ()))
         teacher = Teacher(mode, rng)
-        rationales = [teacher.arithmetic(step.equations) for step in steps]
+        rationales = [teacher.arithmetic(step.equations) for step in steps][:turns]
         return self._conversation(row["problem"], [step.text for step in steps], rationales, mode, rng)
 
     def _conversation(

@@ -1,8 +1,8 @@
 """The story families of the micro-world: words only, no logic.
 
 A family names its things and says each relation in its own words. Slots: ``{E}`` the one told about, ``{F}`` another
-one told about before, ``{n} {k} {m}`` numbers, ``{item} {box} {other}`` things. The relations and what they compute
-are in ``genprm.lab.world``; a family lists those it can tell.
+one told about before, ``{all}`` everyone of the story, ``{n} {k} {m}`` numbers, ``{item} {box} {other}`` things. The
+relations and what they compute are in ``genprm.lab.story``; a family lists those it can tell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Family:
     question: Mapping[str, str] = field(default_factory=dict)
 
 
-PEOPLE = ("Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kim", "Leo", "Mona", "Nick")
+PEOPLE = (
+    "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kim", "Leo", "Mona", "Nick", "Olga",
+    "Paul", "Rosa", "Sam", "Tina", "Uma", "Vera", "Will", "Yara", "Zoe",
+)  # fmt: skip
 TIMES = {2: "twice", 3: "3 times", 4: "4 times", 5: "5 times", 6: "6 times"}
 PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}
 
@@ -37,8 +40,8 @@ PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}
 def _common(verb: str, **own: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The comparisons every family can tell, with its verb, and its own relations on top."""
     return {
-        "more": (f"{{E}} {verb} {{k}} more {{item}} than {{F}}.", f"{{E}} {verb} {{k}} {{item}} more than {{F}} did."),
-        "fewer": (f"{{E}} {verb} {{k}} fewer {{item}} than {{F}}.", f"{{F}} {verb} {{k}} more {{item}} than {{E}}."),
+        "more": (f"{{E}} {verb} {{k}} more {{item}} than {{F}}.", f"{{E}} {verb} {{k}} {{item}} more than {{F}}."),
+        "fewer": (f"{{E}} {verb} {{k}} fewer {{item}} than {{F}}.", f"{{E}} {verb} {{k}} {{item}} fewer than {{F}}."),
         "times": (f"{{E}} {verb} {{times}} as many {{item}} as {{F}}.",),
         "part": (f"{{E}} {verb} {{part}} as many {{item}} as {{F}}.",),
         "given": (f"{{E}} {verb} {{k}} {{item}}.",),
@@ -58,7 +61,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} filled {n} {box} with {k} {item} each.", "{E} picked {n} {box} of {k} {item}."),
             loose=("{E} filled {n} {box} with {k} {item} each and picked {m} more by hand.",),
             dozen=("{E} picked {n} dozen {item}.",),
-            pool=("They bring all their {item} to one cart.", "Everything they picked goes to the market."),
+            pool=("{all} bring their {item} to one cart.", "What {all} picked goes to the market."),
             used=("{k} of the {item} on the cart are rotten and thrown away.",),
             used2=("{k} of the {item} are rotten and {m} are eaten on the way.",),
             share=("The remaining {item} are spread equally over {n} stalls.",),
@@ -81,7 +84,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} has {n} {box} holding {k} {item} each.",),
             loose=("{E} has {n} {box} of {k} {item} and {m} loose {item}.",),
             dozen=("{E} owns {n} dozen {item}.",),
-            pool=("They put their {item} together.",),
+            pool=("{all} put their {item} together.",),
             used=("They give {k} of these {item} to a friend.",),
             used2=("They lose {k} of these {item} and give {m} away.",),
             share=("They split what they have equally into {n} boxes.",),
@@ -104,7 +107,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} read {n} {box} of {k} {item} each.", "{E} read {k} {item} a day for {n} days."),
             loose=("{E} read {k} {item} a day for {n} days and {m} {item} on the last evening.",),
             week=("{E} read {k} {item} every day for {n} weeks.",),
-            pool=("The teacher adds up all the {item} they read.",),
+            pool=("The teacher adds up the {item} of {all}.",),
             used=("{k} of all these {item} do not count because they are pictures.",),
             used2=("{k} of all these {item} are pictures and {m} are empty.",),
             share=("The rest was the same for each of the {n} school weeks.",),
@@ -126,7 +129,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} baked {n} {box} with {k} {item} on each.",),
             loose=("{E} baked {n} {box} of {k} {item} and {m} extra {item}.",),
             dozen=("{E} baked {n} dozen {item}.",),
-            pool=("All the {item} go into the shop window.",),
+            pool=("The {item} of {all} go into the shop window.",),
             used=("{k} of the {item} in the window are burnt and taken out.",),
             used2=("{k} of the {item} are burnt and the bakers eat {m}.",),
             share=("The rest are packed equally into {n} bags.",),
@@ -150,7 +153,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} drove {n} hours at {k} {item} per hour.", "{E} made {n} {box} of {k} {item}."),
             loose=("{E} drove {n} hours at {k} {item} per hour and then {m} {item} through town.",),
             week=("{E} drove {k} {item} every day for {n} weeks.",),
-            pool=("The company adds up the {item} of all of them.",),
+            pool=("The company adds up the {item} of {all}.",),
             used=("{k} of those {item} are private.",),
             used2=("{k} of those {item} are private and {m} are not counted.",),
             share=("The counted {item} are divided equally among {n} cars.",),
@@ -173,7 +176,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} worked {n} {box} and made {k} {item} in each.",),
             loose=("{E} made {n} {box} of {k} {item} and {m} single {item}.",),
             dozen=("{E} made {n} dozen {item}.",),
-            pool=("All the {item} are brought to the store room.",),
+            pool=("The {item} of {all} are brought to the store room.",),
             used=("{k} of the stored {item} are faulty.",),
             used2=("{k} of the stored {item} are faulty and {m} are kept as samples.",),
             share=("The good ones are loaded equally onto {n} trucks.",),
@@ -200,7 +203,7 @@ FAMILIES: tuple[Family, ...] = (
             ),
             loose=("{E} saved {k} {item} in each of {n} {box} and got {m} {item} from grandma.",),
             week=("{E} saved {k} {item} a day for {n} weeks.",),
-            pool=("They put all their {item} into one box.",),
+            pool=("{all} put their {item} into one box.",),
             used=("They spend {k} {item} from the box.",),
             used2=("They spend {k} {item} on food and {m} {item} on tickets.",),
             share=("What is in the box then is split equally among {n} children.",),
@@ -222,7 +225,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} laid {n} rows of {k} {item}.",),
             loose=("{E} laid {n} rows of {k} {item} and {m} {item} along the edge.",),
             dozen=("{E} laid {n} dozen {item}.",),
-            pool=("The owner counts the {item} of all of them.",),
+            pool=("The owner counts the {item} of {all}.",),
             used=("{k} of the counted {item} break.",),
             used2=("{k} of the counted {item} break and {m} are taken out again.",),
             share=("The rest are the same number in each of {n} rooms.",),
@@ -246,7 +249,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} planted {n} {box} with {k} {item} in each.",),
             loose=("{E} planted {n} {box} of {k} {item} and {m} {item} along the path.",),
             dozen=("{E} planted {n} dozen {item}.",),
-            pool=("The gardener counts the {item} of all of them.",),
+            pool=("The gardener counts the {item} of {all}.",),
             used=("{k} of them dry up.",),
             used2=("{k} of them dry up and rabbits eat {m}.",),
             share=("The rest stand in {n} equal groups.",),
@@ -281,7 +284,7 @@ FAMILIES: tuple[Family, ...] = (
             groups=("{E} pulled in {n} {box} with {k} {item} in each.",),
             loose=("{E} pulled in {n} {box} of {k} {item} and hooked {m} more.",),
             dozen=("{E} caught {n} dozen {item}.",),
-            pool=("In the harbor the catch of all boats is put together.",),
+            pool=("In the harbor the catch of {all} is put together.",),
             used=("{k} of the {item} are too small and go back to the sea.",),
             used2=("{k} of the {item} are too small and {m} are for the crew.",),
             share=("The rest go to {n} restaurants in equal parts.",),

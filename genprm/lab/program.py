@@ -103,8 +103,8 @@ class Node:
     """``how many apples Ben picked``."""
     claim: str
     """``Ben picked {v} apples``."""
-    reason: str
-    """What in the story makes it so, in a few words."""
+    because: tuple[str, ...]
+    """What makes it so: sentences of the story, and facts about units."""
     expression: Expression
     side: bool = False
     """True but useless: nothing builds on it."""

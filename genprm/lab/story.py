@@ -7,6 +7,7 @@ pooled and the pool used up, shared, sold, converted. Numbers are drawn so that 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -38,11 +39,19 @@ class _Draft:
     nodes: list[Node] = field(default_factory=list)
     known: dict[str, Operand] = field(default_factory=dict)
     """Entity to its quantity."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """Entity to the sentence that tells of its quantity."""
 
-    def told(self, relation: str, **slots: object) -> None:
-        sentence = self.rng.choice(self.family.relations[relation])
-        self.sentences.append(sentence.format(item=self.item, box=self.box, other=self.other, **slots))
+    def told(self, relation: str, **slots: object) -> str:
+        template = self.rng.choice(self.family.relations[relation])
+        sentence = template.format(item=self.item, box=self.box, other=self.other, **slots)
+        self.sentences.append(sentence)
         self.numbers += [value for value in slots.values() if isinstance(value, int)]
+        return sentence
+
+    def because(self, sentence: str, *entities: str) -> tuple[str, ...]:
+        """What a step rests on: its own sentence, and those that tell of ``entities``."""
+        return (sentence, *(self.facts[entity] for entity in entities))
 
     def can(self, relation: str) -> bool:
         return relation in self.family.relations
@@ -75,16 +84,17 @@ def _lit(value: int) -> Operand:
     return Operand(Fraction(value))
 
 
-def _entity_node(draft: _Draft, entity: str, reason: str, operands: tuple[Operand, ...], ops: str) -> None:
+def _entity_node(draft: _Draft, entity: str, because: tuple[str, ...], operands: tuple[Operand, ...], ops: str) -> None:
     verb, item = draft.family.verb, draft.item
     node = Node(
-        entity.split()[-1].lower(),
+        entity.split()[-1],
         f"how many {item} {entity} {verb}",
         f"{entity} {verb} {{v}} {item}",
-        reason,
+        because,
         Expression(operands, tuple(ops)),
     )
     draft.known[entity] = draft.add(node)
+    draft.facts[entity] = because[0]
 
 
 def _entities(draft: _Draft, steps: int, pooled: bool) -> bool:
@@ -110,28 +120,39 @@ def _entities(draft: _Draft, steps: int, pooled: bool) -> bool:
 
 def _given(draft: _Draft, entity: str) -> None:
     value = draft.rng.randint(5, 90)
-    draft.told("given", E=entity, k=value)
+    draft.facts[entity] = draft.told("given", E=entity, k=value)
     draft.known[entity] = _lit(value)
 
 
 def _count(draft: _Draft, entity: str) -> None:
-    """A base quantity counted from the story's own numbers."""
+    """A base quantity counted from the story's own numbers, in the order in which they are told."""
     rng = draft.rng
     relation = rng.choice([name for name in ("groups", "groups", "loose", "loose", "dozen", "week") if draft.can(name)])
     n, k, m = rng.randint(2, 12), rng.randint(3, 40), rng.randint(2, 30)
     if relation == "groups":
-        draft.told("groups", E=entity, n=n, k=k)
-        _entity_node(draft, entity, f"there are {n} times {k}", (_lit(n), _lit(k)), "*")
+        sentence = draft.told("groups", E=entity, n=n, k=k)
+        _entity_node(draft, entity, (sentence,), _in_order(sentence, n, k), "*")
     elif relation == "loose":
-        draft.told("loose", E=entity, n=n, k=k, m=m)
-        _entity_node(draft, entity, f"there are {n} times {k} and {m} more", (_lit(n), _lit(k), _lit(m)), "*+")
+        sentence = draft.told("loose", E=entity, n=n, k=k, m=m)
+        _entity_node(draft, entity, (sentence,), (*_in_order(sentence, n, k), _lit(m)), "*+")
     elif relation == "dozen":
-        draft.told("dozen", E=entity, n=n)
-        _entity_node(draft, entity, "a dozen is 12", (_lit(n), _lit(12)), "*")
+        sentence = draft.told("dozen", E=entity, n=n)
+        _entity_node(draft, entity, (sentence, "A dozen is 12."), (_lit(n), _lit(12)), "*")
     else:
         n = rng.randint(2, 5)
-        draft.told("week", E=entity, n=n, k=k)
-        _entity_node(draft, entity, f"{k} a day for {n} weeks of 7 days", (_lit(k), _lit(7), _lit(n)), "**")
+        sentence = draft.told("week", E=entity, n=n, k=k)
+        _entity_node(draft, entity, (sentence, "A week has 7 days."), (_lit(k), _lit(n), _lit(7)), "**")
+
+
+def _in_order(sentence: str, n: int, k: int) -> tuple[Operand, Operand]:
+    """Two factors as the sentence tells them."""
+    return (_lit(n), _lit(k)) if _first(sentence, n, k) else (_lit(k), _lit(n))
+
+
+def _first(sentence: str, n: int, k: int) -> bool:
+    """Whether the sentence tells ``n`` before ``k``."""
+    words = re.findall(r"\d+", sentence)
+    return words.index(str(n)) <= words.index(str(k))
 
 
 def _compare(draft: _Draft, entity: str, relation: str) -> bool:
@@ -141,25 +162,23 @@ def _compare(draft: _Draft, entity: str, relation: str) -> bool:
     base = draft.known[friend]
     if relation == "more":
         k = rng.randint(2, 40)
-        draft.told("more", E=entity, F=friend, k=k)
-        _entity_node(draft, entity, f"{k} more than {friend}", (base, _lit(k)), "+")
+        sentence = draft.told("more", E=entity, F=friend, k=k)
     elif relation == "fewer":
         if base.value < 6:
             return False
         k = rng.randint(2, min(40, int(base.value) - 1))
-        draft.told("fewer", E=entity, F=friend, k=k)
-        _entity_node(draft, entity, f"{k} fewer than {friend}", (base, _lit(k)), "-")
+        sentence = draft.told("fewer", E=entity, F=friend, k=k)
     elif relation == "times":
         k = rng.choice(list(TIMES))
-        draft.told("times", E=entity, F=friend, times=TIMES[k])
-        _entity_node(draft, entity, f"{TIMES[k]} as many as {friend}", (base, _lit(k)), "*")
+        sentence = draft.told("times", E=entity, F=friend, times=TIMES[k])
     else:
         parts = [k for k in PARTS if base.value % k == 0]
         if not parts:
             return False
         k = rng.choice(parts)
-        draft.told("part", E=entity, F=friend, part=PARTS[k])
-        _entity_node(draft, entity, f"{PARTS[k]} as many as {friend}", (base, _lit(k)), "/")
+        sentence = draft.told("part", E=entity, F=friend, part=PARTS[k])
+    operation = {"more": "+", "fewer": "-", "times": "*", "part": "/"}[relation]
+    _entity_node(draft, entity, draft.because(sentence, friend), (base, _lit(k)), operation)
     return True
 
 
@@ -171,27 +190,27 @@ def _side_step(draft: _Draft) -> None:
     if a.value < b.value:
         (first, a), (second, b) = (second, b), (first, a)
     verb, item = draft.family.verb, draft.item
+    because = draft.because("", first, second)[1:]
     if draft.rng.random() < 0.5 or a.value == b.value:
         what = f"how many {item} {first} and {second} {verb} together"
         claim = f"{first} and {second} {verb} {{v}} {item} together"
-        draft.add(Node("both", what, claim, f"{first} and {second} are added", Expression((a, b), ("+",)), True))
+        draft.add(Node("both", what, claim, because, Expression((a, b), ("+",)), True))
     else:
         what = f"how many more {item} {first} {verb} than {second}"
         claim = f"{first} {verb} {{v}} more {item} than {second}"
-        draft.add(Node("gap", what, claim, f"{second} is taken from {first}", Expression((a, b), ("-",)), True))
+        draft.add(Node("gap", what, claim, because, Expression((a, b), ("-",)), True))
 
 
 def _tail(draft: _Draft, steps: int) -> bool:
     """Pool the quantities and go on with the pool."""
     if not 2 <= len(draft.known) <= 4:
         return False
-    draft.told("pool")
+    names = list(draft.known)
+    sentence = draft.told("pool", all=f"{', '.join(names[:-1])} and {names[-1]}")
     operands = tuple(draft.known.values())
     expression = Expression(operands, ("+",) * (len(operands) - 1))
-    claim = f"all together there are {{v}} {draft.item}"
-    current = draft.add(
-        Node("total", f"how many {draft.item} there are in all", claim, "all of them are added", expression)
-    )
+    what, claim = f"how many {draft.item} there are in all", f"all together there are {{v}} {draft.item}"
+    current = draft.add(Node("total", what, claim, draft.because(sentence, *names), expression))
     want = steps - 1
     for group in ((_used, _used2), (_share, _percent, _ratio), (_price, _minutes, _cents), (_cost, _hours)):
         if want == 0:
@@ -215,23 +234,21 @@ def _used(draft: _Draft, current: Operand) -> Operand | None:
     if current.value < 10 or not draft.can("used"):
         return None
     k = draft.rng.randint(2, int(current.value) // 2)
-    draft.told("used", k=k)
-    expression = Expression((current, _lit(k)), ("-",))
-    return draft.add(_left(draft, f"{k} are taken away", expression))
+    sentence = draft.told("used", k=k)
+    return draft.add(_left(draft, sentence, Expression((current, _lit(k)), ("-",))))
 
 
 def _used2(draft: _Draft, current: Operand) -> Operand | None:
     if current.value < 15 or not draft.can("used2"):
         return None
     k, m = (draft.rng.randint(2, int(current.value) // 4 + 1) for _ in range(2))
-    draft.told("used2", k=k, m=m)
-    expression = Expression((current, _lit(k), _lit(m)), ("-", "-"))
-    return draft.add(_left(draft, f"{k} and {m} are taken away", expression))
+    sentence = draft.told("used2", k=k, m=m)
+    return draft.add(_left(draft, sentence, Expression((current, _lit(k), _lit(m)), ("-", "-"))))
 
 
-def _left(draft: _Draft, reason: str, expression: Expression) -> Node:
+def _left(draft: _Draft, sentence: str, expression: Expression) -> Node:
     item = draft.item
-    return Node("left", f"how many {item} are left", f"there are {{v}} {item} left", reason, expression)
+    return Node("left", f"how many {item} are left", f"there are {{v}} {item} left", (sentence,), expression)
 
 
 def _share(draft: _Draft, current: Operand) -> Operand | None:
@@ -239,9 +256,9 @@ def _share(draft: _Draft, current: Operand) -> Operand | None:
     if not sizes or not draft.can("share"):
         return None
     n = draft.rng.choice(sizes)
-    draft.told("share", n=n)
+    sentence = draft.told("share", n=n)
     what, claim = f"how many {draft.item} are in each part", f"each part is {{v}} {draft.item}"
-    node = Node("each", what, claim, f"it is split into {n} equal parts", Expression((current, _lit(n)), ("/",)))
+    node = Node("each", what, claim, (sentence,), Expression((current, _lit(n)), ("/",)))
     draft.item = f"{draft.item} of one part" if not draft.item.endswith("of one part") else draft.item
     return draft.add(node)
 
@@ -251,10 +268,10 @@ def _percent(draft: _Draft, current: Operand) -> Operand | None:
     if not shares or not draft.can("percent"):
         return None
     p = draft.rng.choice(shares)
-    draft.told("percent", k=p)
+    sentence = draft.told("percent", k=p)
     what, claim = f"how many {draft.item} these {p}% are", f"these {p}% are {{v}} {draft.item}"
     expression = Expression((current, _lit(p), _lit(100)), ("*", "/"))
-    return draft.add(Node("part", what, claim, f"{p}% of it", expression))
+    return draft.add(Node("part", what, claim, (sentence,), expression))
 
 
 def _ratio(draft: _Draft, current: Operand) -> Operand | None:
@@ -263,10 +280,13 @@ def _ratio(draft: _Draft, current: Operand) -> Operand | None:
         return None
     n = draft.rng.choice(sizes)
     k = draft.rng.choice([value for value in range(2, 10) if value != n])
-    draft.told("ratio", n=n, k=k)
+    sentence = draft.told("ratio", n=n, k=k)
     what, claim = f"how many {draft.other} that makes", f"that makes {{v}} {draft.other}"
-    expression = Expression((current, _lit(n), _lit(k)), ("/", "*"))
-    node = Node("made", what, claim, f"{k} {draft.other} for every {n} {draft.item}", expression)
+    if _first(sentence, n, k):
+        expression = Expression((current, _lit(n), _lit(k)), ("/", "*"))
+    else:
+        expression = Expression((current, _lit(k), _lit(n)), ("*", "/"))
+    node = Node("made", what, claim, (sentence,), expression)
     draft.item = draft.other
     return draft.add(node)
 
@@ -275,11 +295,9 @@ def _price(draft: _Draft, current: Operand) -> Operand | None:
     if not draft.can("price") or current.value > 3000:
         return None
     k = draft.rng.randint(2, 9)
-    draft.told("price", k=k)
+    sentence = draft.told("price", k=k)
     expression = Expression((current, _lit(k)), ("*",))
-    return draft.add(
-        Node("money", "how many dollars that is", "that is {v} dollars", f"each is {k} dollars", expression)
-    )
+    return draft.add(Node("money", "how many dollars that is", "that is {v} dollars", (sentence,), expression))
 
 
 def _minutes(draft: _Draft, current: Operand) -> Operand | None:
@@ -287,38 +305,36 @@ def _minutes(draft: _Draft, current: Operand) -> Operand | None:
         return None
     whole = [k for k in range(2, 13) if current.value * k % 60 == 0]
     k = draft.rng.choice(whole) if whole else draft.rng.randint(2, 12)
-    draft.told("minutes", k=k)
+    sentence = draft.told("minutes", k=k)
     expression = Expression((current, _lit(k)), ("*",))
-    return draft.add(
-        Node("minutes", "how many minutes that takes", "that takes {v} minutes", f"each takes {k} minutes", expression)
-    )
+    return draft.add(Node("minutes", "how many minutes that takes", "that takes {v} minutes", (sentence,), expression))
 
 
 def _cents(draft: _Draft, current: Operand) -> Operand | None:
     if not draft.can("cents") or current.value > 190:
         return None
-    draft.told("cents")
+    because = (draft.told("cents"), "A dollar is 100 cents.")
     expression = Expression((current, _lit(100)), ("*",))
-    return draft.add(Node("cents", "how many cents that is", "that is {v} cents", "a dollar is 100 cents", expression))
+    return draft.add(Node("cents", "how many cents that is", "that is {v} cents", because, expression))
 
 
 def _cost(draft: _Draft, current: Operand) -> Operand | None:
     if current.name != "money" or not draft.can("cost") or current.value < 10:
         return None
     k = draft.rng.randint(2, int(current.value) // 2)
-    draft.told("cost", k=k)
+    sentence = draft.told("cost", k=k)
     expression = Expression((current, _lit(k)), ("-",))
-    return draft.add(
-        Node("profit", "how many dollars remain", "{v} dollars remain", f"{k} dollars are paid", expression)
-    )
+    return draft.add(Node("profit", "how many dollars remain", "{v} dollars remain", (sentence,), expression))
 
 
 def _hours(draft: _Draft, current: Operand) -> Operand | None:
     if current.name != "minutes" or current.value % 60:
         return None
     expression = Expression((current, _lit(60)), ("/",))
-    draft.sentences.append("The plan gives this time in hours.")
-    return draft.add(Node("hours", "how many hours that is", "that is {v} hours", "an hour has 60 minutes", expression))
+    sentence = "The plan gives this time in hours."
+    draft.sentences.append(sentence)
+    because = (sentence, "An hour has 60 minutes.")
+    return draft.add(Node("hours", "how many hours that is", "that is {v} hours", because, expression))
 
 
 def _distract(draft: _Draft) -> None:

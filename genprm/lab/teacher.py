@@ -1,10 +1,10 @@
 """The scripted annotator: writes GenPRM rationales for steps whose truth it may see.
 
 Each rationale restates what the step should compute, checks it in Python and judges by what the code printed. The
-*check* varies, not only its words: recomputation from the problem (``numbers``), from the problem's own numbers all the
-way down (``roots``), undoing the operation (``inverse``), the step's own arithmetic (``direct``) and the size of the
-result (``size``). The last two are weak: they miss errors that the others catch. A rationale whose printed verdict
-contradicts the truth is never taught; a stronger check takes its place.
+*check* varies, not only its words: recomputation from the problem's own numbers (``numbers``), undoing the operation
+(``inverse``), the step's own arithmetic (``direct``) and the size of the result (``size``). The last two are weak: they
+miss errors that the others catch. A rationale whose printed verdict contradicts the truth is never taught; a stronger
+check takes its place. In the micro-world the analysis quotes the sentences of the story that the check rests on.
 
 The code of one solution runs in one namespace, as in a vote's session: later checks use earlier variables. It is the
 teacher's own code, so it runs in process here.
@@ -16,7 +16,7 @@ import contextlib
 import io
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from genprm.lab.arithmetic import Equation, evaluate
@@ -26,15 +26,14 @@ from genprm.lab.world import WorldStep
 from genprm.rationale.grammar import CodeRound, Rationale
 from genprm.types import Judgement, Mode
 
-Check = Literal["numbers", "roots", "inverse", "direct", "size"]
+Check = Literal["numbers", "inverse", "direct", "size"]
 _WORLD_CHECKS: tuple[tuple[Check, float], ...] = (
-    ("numbers", 0.62), ("roots", 0.08), ("inverse", 0.17), ("direct", 0.07), ("size", 0.06),
+    ("numbers", 0.72), ("inverse", 0.16), ("direct", 0.06), ("size", 0.06),
 )  # fmt: skip
 _TEXT_CHECKS: tuple[tuple[Check, float], ...] = (("direct", 0.78), ("inverse", 0.16), ("size", 0.06))
 _UNDO = {"+": "-", "-": "+", "*": "/", "/": "*"}
 _PLANS: dict[Check, tuple[str, ...]] = {
     "numbers": ("Let me compute it again.", "I compute it from the problem."),
-    "roots": ("I start from the problem's own numbers.", "I go back to the numbers told."),
     "inverse": ("I undo the calculation.", "Working backwards tests this."),
     "direct": ("I redo the arithmetic.", "I check the arithmetic as written."),
     "size": ("I look at the size of the result.", "Is the result of the right size?"),
@@ -44,6 +43,45 @@ _DISAGREES = ("", "", "The check does not agree with the step.\n", "The code con
 _FLIP = {"True": "False", "False": "True"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """The wording of one conversation: drawn once, so that a reader of its first turn knows the others'."""
+
+    about: str
+    quoting: str
+    says: str
+    opening: str
+    plan: int
+    ending: int
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> _Style:
+        return cls(
+            rng.choice(("This step finds", "The step works out", "Here we look for")),
+            rng.choice(("The problem says:", "We are told:")),
+            rng.choice(("The step says", "It claims")),
+            rng.choice(("The step says that", "It claims that", "This step computes")),
+            rng.randrange(2),
+            rng.randrange(len(_AGREES)),
+        )
+
+    def world(self, node: Node, claimed: str, check: Check) -> str:
+        """Says what is looked for, quotes what the story tells of it, and says what it should be."""
+        quoted = " ".join((self.quoting, *node.because, "")) if node.because else ""
+        right = node.expression.text(names=True)
+        return f"{self.about} {node.what}. {quoted}So it is {right}. {self.says} {claimed}. {_PLANS[check][self.plan]}"
+
+    def text(self, equations: Sequence[Equation], check: Check) -> str:
+        """Says which arithmetic a step of real text claims."""
+        if not equations:
+            return "This step has no arithmetic to check."
+        said = " and ".join(f"{equation.expression} = {equation.claimed}" for equation in equations)
+        return f"{self.opening} {said}. {_PLANS[check][self.plan]}"
+
+    def closing(self, judgement: Judgement) -> str:
+        return (_AGREES if judgement == "Yes" else _DISAGREES)[self.ending]
+
+
 class Teacher:
     """Writes the rationales of one solution, step after step, in one code namespace."""
 
@@ -51,6 +89,7 @@ class Teacher:
         self._mode = mode
         self._rng = rng
         self._space: dict[str, Any] = {"__name__": "__main__"}
+        self._style = _Style.draw(rng)
 
     def world(self, nodes: Sequence[Node], index: int, step: WorldStep) -> Rationale:
         """The rationale for step ``index`` of a micro-world solution."""
@@ -60,7 +99,7 @@ class Teacher:
             return Rationale(None, (), truth)
         claimed = number(step.claimed)
         check, source = self._world_check(nodes, index, step, truth)
-        analysis = _world_analysis(node, claimed, check, self._rng)
+        analysis = self._style.world(node, claimed, check)
         return self._written(analysis, source, truth)
 
     def arithmetic(self, equations: Sequence[Equation]) -> Rationale:
@@ -69,7 +108,7 @@ class Teacher:
         if self._mode == "direct":
             return Rationale(None, (), truth)
         check, source = self._text_check(equations, truth)
-        return self._written(_text_analysis(equations, check, self._rng), source, truth)
+        return self._written(self._style.text(equations, check), source, truth)
 
     def _written(self, analysis: str, source: str, truth: Judgement) -> Rationale:
         if self._mode == "analyze":
@@ -79,7 +118,7 @@ class Teacher:
             broken = source.replace("print(", "print(result, ", 1)
             again = CodeRound(source, rounds[0].output, "The code failed, so I run it again.\n")
             rounds = [CodeRound(broken, self._run(broken)), again]
-        closing = self._rng.choice(_AGREES if truth == "Yes" else _DISAGREES)
+        closing = self._style.closing(truth)
         return Rationale(None if self._mode == "code-only" else analysis, tuple(rounds), truth, closing)
 
     def _world_check(self, nodes: Sequence[Node], index: int, step: WorldStep, truth: Judgement) -> tuple[Check, str]:
@@ -142,16 +181,6 @@ def _draw(checks: Sequence[tuple[Check, float]], rng: random.Random) -> Check:
     return rng.choices([name for name, _ in checks], [weight for _, weight in checks])[0]
 
 
-def _world_analysis(node: Node, claimed: str, check: Check, rng: random.Random) -> str:
-    about = rng.choice(("This step finds", "The step works out", "Here we look for"))
-    says = rng.choice((f"The step says {claimed}.", f"It claims {claimed}."))
-    because = rng.choice(("In the problem,", "The problem tells us:", "We know:"))
-    return (
-        f"{about} {node.what}. {because} {node.reason}, so it is {node.expression.text(names=True)}. "
-        f"{says} {rng.choice(_PLANS[check])}"
-    )
-
-
 def _world_source(check: Check, nodes: Sequence[Node], index: int, step: WorldStep) -> str | None:
     """Verification code; every check also leaves the step's quantity in a variable for later checks."""
     node, claimed = nodes[index], number(step.claimed)
@@ -159,9 +188,6 @@ def _world_source(check: Check, nodes: Sequence[Node], index: int, step: WorldSt
     set_and_compare = f"{node.name} = {{}}\nprint({node.name})\nprint({node.name} == {claimed})"
     if check == "numbers":
         return set_and_compare.format(expression.text(names=True))
-    if check == "roots":
-        rooted = _rooted(expression, {n.name: n for n in nodes[:index]})
-        return set_and_compare.format(rooted) if rooted != expression.text(names=True) and len(rooted) < 40 else None
     if check == "inverse":
         first = f"{node.name} = {expression.text(names=True)}\n"
         return f"{first}print({_undone(expression, claimed)} == {_operand(expression, 0)})"
@@ -191,17 +217,6 @@ def _undone(expression: Expression, claimed: str) -> str:
     return text
 
 
-def _rooted(expression: Expression, earlier: dict[str, Node]) -> str:
-    """The expression with every name replaced by how it was computed, down to numbers."""
-    words = []
-    for operand in expression.operands:
-        if operand.name is None:
-            words.append(number(operand.value))
-        else:
-            words.append(f"({_rooted(earlier[operand.name].expression, earlier)})")
-    return words[0] + "".join(f" {op} {word}" for op, word in zip(expression.operations, words[1:], strict=True))
-
-
 def _size(expression: Expression, name: str) -> str:
     """A weak test that a right value passes: larger or smaller than its first operand."""
     first = _operand(expression, 0)
@@ -210,14 +225,6 @@ def _size(expression: Expression, name: str) -> str:
         relation = ">="
         first = "0"
     return f"{name} {relation} {first}"
-
-
-def _text_analysis(equations: Sequence[Equation], check: Check, rng: random.Random) -> str:
-    if not equations:
-        return "This step has no arithmetic to check."
-    said = " and ".join(f"{equation.expression} = {equation.claimed}" for equation in equations)
-    opening = rng.choice(("The step says that", "It claims that", "This step computes"))
-    return f"{opening} {said}. {rng.choice(_PLANS[check])}"
 
 
 def _text_lines(check: Check, equation: Equation) -> str:

@@ -1,6 +1,8 @@
 """The small model's tokenizer: byte-level BPE trained on the corpus, numbers split into digits.
 
-Every digit and every newline is a token of its own, so that numbers are copied digit by digit. The fixed phrases of
+Every digit and every newline is a token of its own, so that numbers are copied digit by digit. A space belongs to the
+word or sign before it: what stands before a number or a name is then a word that tells where it came from, which is
+what a small model copies by. The fixed phrases of
 the rationale format are kept whole before merging, so that each becomes one ordinary token: one step of decoding
 instead of twenty. The result is an ordinary Hugging Face tokenizer with a chat template.
 """
@@ -39,7 +41,7 @@ _PHRASES = (
     grammar.OUTPUT_END,
     "}$\n",
 )
-_WORDS = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]|\n|[^\S\n]+"
+_WORDS = r"\p{L}+ ?|\p{N}|[^\s\p{L}\p{N}] ?|\n|[^\S\n]+"
 
 
 def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) -> PreTrainedTokenizerFast:

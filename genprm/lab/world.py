@@ -95,15 +95,15 @@ class WorldSolution:
         )
 
 
-def make_problem(seed: int, split: Split = "train", *, held_out: bool = False) -> WorldProblem:
-    """The problem of a seed: the first one drawn from it that belongs to ``split``."""
+def make_problem(seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = 8) -> WorldProblem:
+    """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps."""
     if held_out and split == "train":
         raise InputError("held-out families exist in the test split only; ask for split='test'")
     rng = random.Random(f"world problem {seed} {split} {held_out}")
     families = [family for family in FAMILIES if family.held_out == held_out]
     while True:
         family = rng.choice(families)
-        story = tell(family, rng, steps=rng.randint(2, 8))
+        story = tell(family, rng, steps=rng.randint(2, most_steps))
         if story is None or _split_of(story.text) != split:
             continue
         return _as_problem(family, story)

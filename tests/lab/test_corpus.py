@@ -26,6 +26,12 @@ def test_each_turn_judges_one_step_and_only_the_model_is_trained_on() -> None:
             assert {segment.author for segment in turn} <= {"harness", "model", "code"}
 
 
+def test_conversations_grow_where_the_corpus_says_so() -> None:
+    corpus = Corpus(0, ROWS, grow_over=80)
+    assert all(len(corpus.conversation(index).turns) <= 2 + index // 10 for index in range(80))
+    assert any(len(corpus.conversation(index).turns) > 6 for index in range(80, 200))
+
+
 def test_outputs_are_what_the_code_prints_unless_swapped_at_the_end() -> None:
     for index in range(200):
         conversation = Corpus(0, flip_share=0.0).conversation(index)
@@ -49,4 +55,6 @@ def test_the_tokenizer_keeps_digits_apart_and_phrases_whole() -> None:
     text = "</verify>\n<output>\n**Judgement**: $\\boxed{Yes}$\n</output>\n"
     ids = tokenizer.encode(text, add_special_tokens=False)
     assert len(ids) <= 7 and tokenizer.decode(ids) == text
+    name = tokenizer.encode("Ann", add_special_tokens=False)
+    assert tokenizer.encode("Yes, Ann", add_special_tokens=False)[-len(name) :] == name
     assert [tokenizer.decode([i]) for i in tokenizer.encode("1250", add_special_tokens=False)] == ["1", "2", "5", "0"]

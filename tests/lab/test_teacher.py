@@ -37,7 +37,18 @@ def test_checks_differ_in_kind_not_only_in_words(lessons: list[tuple[WorldSoluti
     sources = [rationale.rounds[-1].source for _, rationales in lessons for rationale in rationales]
     assert sum(">=" in source or "<=" in source for source in sources) > 10  # size
     assert sum(source.count("print(") == 1 and "== " in source for source in sources) > 50  # inverse
-    assert sum("(" in source.split("\n")[0] for source in sources) > 10  # down to the problem's own numbers
+
+
+def test_the_analysis_quotes_the_story_and_says_what_follows_from_it(
+    lessons: list[tuple[WorldSolution, list[Rationale]]],
+) -> None:
+    units = ("A dozen is 12.", "A week has 7 days.", "A dollar is 100 cents.", "An hour has 60 minutes.")
+    for solution, rationales in lessons:
+        for node, rationale in zip(solution.problem.nodes, rationales, strict=True):
+            assert rationale.analysis is not None
+            assert f"So it is {node.expression.text(names=True)}." in rationale.analysis
+            for sentence in node.because:
+                assert sentence in rationale.analysis and (sentence in solution.problem.text or sentence in units)
 
 
 def test_a_failed_cell_is_followed_by_one_that_runs(lessons: list[tuple[WorldSolution, list[Rationale]]]) -> None:
