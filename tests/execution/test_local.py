@@ -17,6 +17,7 @@ import pytest
 
 from genprm.errors import InputError, SandboxUnavailable
 from genprm.execution import LocalSandbox, open_sandbox
+from genprm.execution.transport import PipeTransport
 
 FORK_DAEMON = (
     "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(300)\n    os._exit(0)\n"
@@ -54,9 +55,9 @@ def gone_within(pids: set[int], seconds: float) -> bool:
 
 
 def supervisor_pid(sandbox: LocalSandbox) -> int:
-    client = sandbox._client
-    assert client is not None
-    return client.pid
+    (worker,) = sandbox._pool.workers
+    assert isinstance(worker.client.transport, PipeTransport)
+    return worker.client.transport.pid
 
 
 @pytest.fixture
@@ -105,7 +106,8 @@ def test_killing_the_owner_kills_everything(scratch_root: Path) -> None:
     program = (
         "import asyncio\nfrom genprm.execution import LocalSandbox\n"
         "async def main():\n    sandbox = LocalSandbox()\n    session = sandbox.session()\n"
-        f"    await session.run({FORK_DAEMON!r})\n    print(sandbox._client.pid, flush=True)\n"
+        f"    await session.run({FORK_DAEMON!r})\n"
+        "    print(sandbox._pool.workers[0].client.transport.pid, flush=True)\n"
         "    await session.run('while True: pass', timeout_s=300)\nasyncio.run(main())\n"
     )
     environment = {**os.environ, "TMPDIR": str(scratch_root), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -288,7 +290,7 @@ def test_bad_calls_are_refused_before_anything_starts() -> None:
         result = await sandbox.session().run("x" * (9 << 20))
         assert result.status == "error"
         assert result.error.startswith("SyntaxError: source of")
-        assert sandbox._client is None
+        assert not sandbox._pool.workers
         await sandbox.aclose()
 
     asyncio.run(use())
