@@ -29,7 +29,7 @@ HOME = PurePosixPath("/opt/genprm")
 """Our folder in every image, however it was built: ``bin/python`` runs with the packages, ``sandbox/`` is ours."""
 PREFIX = PurePosixPath("/usr/local")
 PACKAGES = ("mpmath", "numpy", "sympy")
-INSIDE = ("processes.py", "supervisor.py", "template.py")
+INSIDE = tuple(name for name in resources.names("sandbox") if name.endswith(".py"))
 
 NOT_FOR_CODE = {
     "__pycache__", "benchmarks", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages",
