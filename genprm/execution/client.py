@@ -32,7 +32,7 @@ class SupervisorClient:
 
     @classmethod
     async def start(cls, transport: Transport) -> SupervisorClient:
-        """Wait until it can fork sessions; if it cannot: end it and raise ``SandboxUnavailable`` with its last words."""
+        """Wait until it can fork sessions; else end it and raise ``SandboxUnavailable`` with its last words."""
         client = cls(transport)
         try:
             await client._shake_hands()

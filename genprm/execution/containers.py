@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 OWNER_LABEL = "genprm.owner"
 SCRATCH = "/scratch"
-CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE")
-"""What the supervisor keeps: to make sessions another user, to kill them, and to remove what they locked."""
+CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN")
+"""What the supervisor keeps: to make a session another user, to hand it its folder, and to kill it."""
 LEAST_UID, UID_END = 20_000, 64_000
 """Above the ids of people, and below 65,536, so that they exist under user namespace remapping too."""
 

@@ -1,6 +1,6 @@
 """The Docker engine as we call it: every call in a thread, with a deadline, and its failures as one sentence.
 
-The engine is the one that docker's own command line would use (DOCKER_HOST, else the usual socket). It must be
+The engine is the one that DOCKER_HOST names, else the one behind the usual socket. It must be
 reached over a socket without TLS, for we speak to containers over the raw connection.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +37,7 @@ def connect(timeout_s: float = CALL_S) -> APIClient:
         import docker
         from docker.utils import kwargs_from_env
     except ImportError as error:
-        raise SandboxUnavailable(f"docker-py is not installed; install it with pip install docker, {INSTEAD}") from error
+        raise SandboxUnavailable(f"docker-py is not there; install it with: pip install docker, {INSTEAD}") from error
     with failures():
         options = kwargs_from_env()
         place = options.get("base_url") or "unix:///var/run/docker.sock"
@@ -45,6 +46,7 @@ def connect(timeout_s: float = CALL_S) -> APIClient:
                 f"the Docker engine at {place} is reached over TLS or ssh, which the docker sandbox does not speak; "
                 f"set DOCKER_HOST to a local engine, {INSTEAD}"
             )
+        _knock(place)
         api = docker.APIClient(**options, version="auto", timeout=timeout_s)
     if tuple(map(int, api.api_version.split("."))) < LEAST_API:
         wanted = ".".join(map(str, LEAST_API))
@@ -52,6 +54,14 @@ def connect(timeout_s: float = CALL_S) -> APIClient:
             f"the Docker engine at {place} speaks API {api.api_version}, {wanted} is needed; update it, {INSTEAD}"
         )
     return api
+
+
+def _knock(place: str) -> None:
+    """Raise ``OSError`` if nobody listens at a socket's path: docker-py leaves a socket open when it finds that out."""
+    _, unix, path = place.partition("unix://")
+    if unix:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(path)
 
 
 @contextlib.contextmanager
@@ -77,7 +87,7 @@ def explain(error: BaseException) -> str:
 
     if is_any(PermissionError):
         return f"the Docker engine refuses this user (permission denied); add the user to the docker group, {INSTEAD}"
-    if is_any(FileNotFoundError, ConnectionRefusedError):
+    if is_any(FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         return f"no Docker engine answers; start it (or set DOCKER_HOST to where it listens), {INSTEAD}"
     if is_any(TimeoutError) or "timed out" in str(error):
         return f"the Docker engine does not answer in time; see whether docker info does, {INSTEAD}"

@@ -162,6 +162,8 @@ class SupervisedSession:
             self._end()
             raise
         answer = reply.result()
+        if answer.get("innocent"):  # another session took our container's memory: for us as if the container had died
+            raise SupervisorLost(answer["unavailable"])
         if "unavailable" in answer:
             raise SandboxUnavailable(f"the sandbox failed: {answer['unavailable']}")
         if answer["session_lost"]:
