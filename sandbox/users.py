@@ -47,11 +47,13 @@ class Users:
 @contextlib.contextmanager
 def acting_as(uid: int) -> Iterator[None]:
     """Have the rights of a user, and none of root's. For the supervisor's one thread."""
+    os.setresgid(NOBODY, uid, 0)
     os.setresuid(NOBODY, uid, 0)
     try:
         yield
     finally:
         os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
 
 
 def kill_all(uid: int) -> None:
@@ -87,8 +89,8 @@ def owned_ipc(kind: str, uid: int) -> list[int]:
     """Numbers of a user's System V objects of one kind."""
     try:
         with open(f"/proc/sysvipc/{kind}") as file:
-            names = file.readline().split()
-            rows = [dict(zip(names, line.split(), strict=False)) for line in file]
+            titles, *rows = (line.split() for line in file)
     except OSError:  # a kernel without them
         return []
-    return [int(row[f"{kind}id"]) for row in rows if str(uid) in (row["uid"], row["cuid"])]
+    owner, creator = titles.index("uid"), titles.index("cuid")
+    return [int(row[1]) for row in rows if str(uid) in (row[owner], row[creator])]

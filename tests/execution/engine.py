@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -19,8 +20,7 @@ from genprm.execution.daemon import connect, failures
 def found_image() -> image.Image | str:
     """Our image, made from this machine if the engine lacks it; or the sentence that says why there is none."""
     try:
-        api = connect()
-        with failures():
+        with contextlib.closing(connect()) as api, failures():
             try:
                 return image.find(api)
             except SandboxUnavailable:
