@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import struct
 import threading
@@ -177,9 +176,8 @@ def launch_container(
 
 
 def attach(api: APIClient, container: str) -> socket.socket:
-    """Our own copy of the connection's socket: docker-py and the libraries below it may close theirs."""
+    """The connection's socket, taken out of docker-py and the libraries below it, which would close it."""
     theirs = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-    ours = socket.socket(fileno=os.dup(theirs.fileno()))
-    theirs.close()
+    ours = socket.socket(fileno=theirs._sock.detach())
     ours.setblocking(False)
     return ours

@@ -76,7 +76,9 @@ def engine_behind_a_door() -> Iterator[Proxy]:
         proxy = Proxy(server)
         thread = threading.Thread(target=proxy.serve, daemon=True)
         thread.start()
-        yield proxy
-        proxy.shut()
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield proxy
+        finally:
+            proxy.shut()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()

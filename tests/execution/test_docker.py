@@ -68,7 +68,8 @@ async def spinning(sandbox: DockerSandbox, source: str = SPIN) -> asyncio.Task[o
 # --- the owner --------------------------------------------------------------------------------------------------------
 
 OWNER = """
-import asyncio
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had us ignore it
 from genprm.execution import open_sandbox
 
 async def main():
