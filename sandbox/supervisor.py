@@ -39,6 +39,7 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import math
 import os
 import selectors
 import signal
@@ -67,6 +68,8 @@ MAX_FRAME = 64 << 20
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 LOOK_AGAIN_BYTES, LOOK_AGAIN_FILES = 4 << 20, 256
 """Growth of the file systems after which we look again whose it is."""
+OOM_WAIT_S = 2.0
+"""How long after a kill for memory a killed session is taken for a victim of it: the kernel counts before it kills."""
 INNOCENT = "the container ran out of memory because of another session, and this one was lost with it"
 
 
@@ -84,6 +87,7 @@ class Supervisor:
         self.end_of_life = time.monotonic() + settings.lifetime_s
         self.users = None if settings.first_uid is None else Users(settings.first_uid, settings.max_sessions)
         self.oom_kills = oom_kills() if self.users else 0
+        self.oom_time = -math.inf
         self.filled = (0, 0)
         self.selector = selectors.DefaultSelector()
         self.watch_children()
@@ -437,17 +441,17 @@ class Supervisor:
 
     def settle_oom(self) -> None:
         """If the kernel killed for the container's limit: ``oom`` for the session that grew, not for its victims."""
-        kills = oom_kills() if self.users else 0
-        if kills == self.oom_kills:
-            return
-        self.oom_kills = kills
-        running = [session for session in self.sessions.values() if session.cell]
-        offender = max(running, key=lambda session: session.resident, default=None)
-        for session in self.sessions.values():
-            killed = session.exit_status is not None and os.WIFSIGNALED(session.exit_status)
-            session.innocent = session.innocent or (killed and session is not offender)
-        if offender:
-            self.finish(offender, "oom", lost=True)
+        now = time.monotonic()
+        if self.users and oom_kills() != self.oom_kills:
+            self.oom_time = now
+            running = [session for session in self.sessions.values() if session.cell]
+            if running:
+                self.finish(max(running, key=lambda session: session.resident), "oom", lost=True)
+            self.oom_kills = oom_kills()  # with those of the same session that came meanwhile
+        if now - self.oom_time < OOM_WAIT_S:
+            for session in self.sessions.values():
+                killed = session.exit_status is not None and os.WIFSIGNALED(session.exit_status)
+                session.innocent = session.innocent or (killed and os.WTERMSIG(session.exit_status) == signal.SIGKILL)
 
 
 def main() -> None:
