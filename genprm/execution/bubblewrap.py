@@ -49,8 +49,8 @@ class Bubblewrap:
         opened = ["/bin/sh", "-c", f'exec "$0" "$@" {_FILTER_FD}<"$FILTER"']
         return [
             "/usr/bin/env", f"FILTER={filter_file}", *opened, self.program,
-            "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-            "--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox", "--unsetenv", "FILTER", "--seccomp", str(_FILTER_FD),
+            "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox",
+            "--uid", NOBODY, "--gid", NOBODY, "--unsetenv", "FILTER", "--seccomp", str(_FILTER_FD),
             "--size", str(SHARED_BYTES), "--tmpfs", "/tmp",  # first: what is readable may lie below it
             *(part for path in _readable() for part in ("--ro-bind-try", path, path)),
             "--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm",

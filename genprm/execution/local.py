@@ -66,8 +66,8 @@ class LocalSandbox(SupervisedSandbox):
     def describe(self) -> str:
         if self._wrapping():
             return (
-                "local: code runs inside bubblewrap, with limits on time, memory and output, without "
-                "network, files or privileges of yours; sessions share one user, so they are not isolated from each other"
+                "local: code runs inside bubblewrap, with limits on time, memory and output, without network, files "
+                "or privileges of yours; sessions share one user, so they are not isolated from each other"
             )
         return (
             "local: code runs as your own user with limits on time, memory and output; "

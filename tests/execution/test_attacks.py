@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from genprm.errors import SandboxUnavailable
 from genprm.execution import DockerSandbox, LocalSandbox
 from genprm.execution.attacks import ATTACKS, Attack
 from genprm.execution.attacks.arena import Arena, Attackable
 from genprm.execution.attacks.output import STRUCTURE
 from genprm.execution.bubblewrap import find as find_bubblewrap
 from genprm.rationale.splice import neutralise
+from tests.execution.engine import need_image
 
 MEMORY_MB = 256
 """Of a session: what an attack can take before it is stopped."""
@@ -23,10 +23,7 @@ MEMORY_MB = 256
 def open_kind(kind: str) -> Attackable:
     """A sandbox of that kind, or a skipped test where the machine has none."""
     if kind == "docker":
-        try:
-            return DockerSandbox.open(memory_mb=MEMORY_MB, containers=1)  # one: the neighbour is in the same container
-        except SandboxUnavailable as error:
-            pytest.skip(f"NOT TESTED on docker: {error}")
+        return DockerSandbox(need_image(), memory_mb=MEMORY_MB, containers=1)  # one: it holds the neighbour too
     if kind == "bubblewrap" and find_bubblewrap() is None:
         pytest.skip("NOT TESTED in bubblewrap: this machine has none that works")
     return LocalSandbox(memory_mb=MEMORY_MB, bubblewrap=kind == "bubblewrap")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genprm.execution.attacks.case import attack, fails, prints
+from genprm.execution.attacks.case import attack, prints
 
 _FOLDERS = {"scratch": ".", "tmp": "/tmp", "var-tmp": "/var/tmp", "shm": "/dev/shm", "run": "/run"}
 
@@ -168,10 +168,7 @@ ATTACKS = (
     attack("F3-devices", "ok", _DEVICES, needs="privilege"),
     attack("F4-delete-everything", "ok", _DELETE_ALL, needs="files", holds=prints("tried\n"), timeout_s=180.0),
     attack(
-        "F4-own-folder",
-        "error",
-        "import os, shutil\nshutil.rmtree(os.getcwd())\nos.getcwd()",
-        holds=fails("FileNotFoundError"),
+        "F4-own-folder", "ok", "import os, shutil; shutil.rmtree(os.getcwd(), True)", "print(2)", holds=prints("2\n")
     ),
     attack("F4-closed-folder", "ok", "import os; os.chmod('.', 0)", "print(2)", holds=prints("2\n")),
     attack("F5-no-writable-mounts", "ok", _MOUNTS, needs="files"),
