@@ -46,12 +46,12 @@ def test_docker_without_an_engine_is_refused_before_a_model_is_loaded(
 
 
 def test_auto_without_an_engine_is_local_and_says_so(
-    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     use_scripted_engine(monkeypatch)
     monkeypatch.setenv("DOCKER_HOST", NOBODY)
     assert verify(data) == 0
-    assert "sandbox auto: local" in capsys.readouterr().err
+    assert "sandbox auto: local" in caplog.text
     assert configuration(data)["identity"]["sandbox"] == {"kind": "local"}
 
 
