@@ -49,7 +49,7 @@ import sys
 import tempfile
 import termios
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves our own folder out
 from footprint import filled, holds_more, oom_kills
@@ -65,6 +65,8 @@ IDLE_TICK_S = 1.0
 KILL_WAIT_S = 2.0
 """Longest wait for killed processes to be gone: only one stuck in the kernel takes so long."""
 MAX_FRAME = 64 << 20
+PIPE_BYTES = 64 << 10
+"""What a pipe holds."""
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 LOOK_AGAIN_BYTES, LOOK_AGAIN_FILES = 4 << 20, 256
 """Growth of the file systems after which we look again whose it is."""
@@ -196,6 +198,8 @@ class Supervisor:
             os.chown(scratch, uid, uid)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output, write_end = os.pipe()
+        if uid is not None:
+            os.fchown(write_end, uid, uid)  # so that the session can open it again, as /dev/stdout
         try:
             with theirs:
                 order = {"scratch": scratch, "limits": self.settings.rlimits(), "uid": uid}
@@ -228,10 +232,7 @@ class Supervisor:
             self.end(session)
             self.reply({"id": frame["id"], "unavailable": INNOCENT, "innocent": True})
             return
-        os.makedirs(self.settings.scratch, exist_ok=True)  # where nothing isolates it, user code can have removed it
-        with tempfile.TemporaryFile(dir=self.settings.scratch) as file:
-            file.write(frame["source"].encode("utf-8", "surrogatepass"))
-            file.seek(0)
+        with self.hold(frame["source"].encode("utf-8", "surrogatepass")) as file:
             self.drain(session)
             now = time.monotonic()
             cell = Cell(frame["id"], now, now + frame["timeout_s"], Output(self.settings.output_kept))
@@ -244,6 +245,20 @@ class Supervisor:
                 socket.send_fds(session.channel, [cell.nonce], [file.fileno()])
             except OSError:  # it closed its channel, or does not read it
                 self.finish(session, "crashed", str(int(signal.SIGKILL)), lost=True)
+
+    def hold(self, source: bytes) -> BinaryIO:
+        """An open file that reads as the source: a pipe that holds all of it if it can, for some session may have
+        filled the scratch file system, else a file there."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with open(reader, "rb", buffering=0) as pipe, open(writer, "wb", buffering=0) as end:
+            if len(source) <= PIPE_BYTES and end.write(source) == len(source):
+                return open(os.dup(pipe.fileno()), "rb", buffering=0)
+        os.makedirs(self.settings.scratch, exist_ok=True)  # where nothing isolates it, user code can have removed it
+        file = tempfile.TemporaryFile(dir=self.settings.scratch)  # noqa: SIM115 (the caller closes it)
+        file.write(source)
+        file.seek(0)
+        return file
 
     def on_report(self, session: Session) -> None:
         """Read the session's packets; the one with the nonce ends the cell, all others are user code's scribbles."""

@@ -93,6 +93,7 @@ def confine(limits: dict[str, int]) -> None:
 
 def become_user(uid: int) -> None:
     """Be this user, without groups or capabilities, for good: also programs that it starts gain nothing."""
+    os.nice(19)  # counts inside the container only: the supervisor gets its turn however many processes spin
     os.umask(0o077)
     os.setgroups([])
     os.setresgid(uid, uid, uid)

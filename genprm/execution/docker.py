@@ -42,7 +42,7 @@ PROBE_S = 10.0
 """Longest wait for the engine's first answer."""
 OWN_MB = 512
 """Of supervisor and template, and of what lies in tmpfs."""
-SESSION_PROCESSES = 128
+SESSION_PROCESSES = 64
 """Of one session, threads included."""
 
 
