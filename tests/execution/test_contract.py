@@ -22,7 +22,7 @@ def runner() -> Iterator[asyncio.Runner]:
 def sandbox(runner: asyncio.Runner, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     # One container: checks that look for the processes of other sessions must land beside them.
     sandbox = (
-        LocalSandbox(memory_mb=512)
+        LocalSandbox(memory_mb=512, bubblewrap=False)
         if request.param == "local"
         else DockerSandbox(need_image(), memory_mb=512, containers=1)
     )
