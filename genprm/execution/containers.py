@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ OWNER_LABEL = "genprm.owner"
 SCRATCH = "/scratch"
 CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN")
 """What the supervisor keeps: to make a session another user, to hand it its folder, and to kill it."""
+GONE_S, LOOK_S = 15.0, 0.02
+"""How long the engine may take over a removal, and how often we look."""
 LEAST_UID, UID_END = 20_000, 64_000
 """Above the ids of people, and below 65,536, so that they exist under user namespace remapping too."""
 
@@ -169,14 +172,20 @@ def remove_orphans(api: APIClient) -> list[str]:
 
 
 def remove(api: APIClient, container: str) -> None:
-    """Kill and remove a container. One that is gone, or being removed, is fine."""
-    from docker.errors import APIError
+    """Kill and remove a container, and wait until it is gone. One that is gone is fine."""
+    from docker.errors import APIError, NotFound
 
     try:
         api.remove_container(container, force=True, v=True)
+    except NotFound:
+        return
     except APIError as error:
-        if error.status_code not in (404, 409):
+        if error.status_code != 409:
             raise
+    with contextlib.suppress(NotFound):  # 409: the engine is removing it already, as it does with one that ended
+        for _ in range(int(GONE_S / LOOK_S)):
+            api.inspect_container(container)
+            time.sleep(LOOK_S)
 
 
 def trouble(api: APIClient, container: str) -> str | None:

@@ -21,7 +21,7 @@ from genprm.execution import DockerSandbox, containers, open_sandbox
 from genprm.execution import pool as pools
 from tests.execution import engine
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """For the engine on a busy machine; nothing waits so long where all is well."""
 SPIN = "while True: pass"
 
