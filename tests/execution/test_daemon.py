@@ -29,7 +29,7 @@ def engine_that_says(answers: dict[str, tuple[int, object]]) -> Iterator[str]:
         def do_GET(self) -> None:
             found = next(
                 (a for end, a in answers.items() if self.path.split("?")[0].endswith(end)),
-                (404, {"message": "no such thing"}),
+                (404, {"message": "No such image: it"}),
             )
             body = json.dumps(found[1]).encode()
             self.send_response(found[0])
