@@ -219,30 +219,43 @@ class Verifier:
 
     async def _open(self) -> Judge:
         from genprm.engines import open_engine
+
+        model = resources.model(self.model) if isinstance(self._engine, str) else ""
+        # The sandbox first: it is up in a second, and what it lacks must not show after minutes of loading.
+        sandbox = await self._open_sandbox()
+        try:
+            engine = self._engine
+            if isinstance(engine, str):
+                engine = open_engine(engine, model, **self._engine_options)
+        except BaseException:
+            await self._aclose_sandbox(sandbox)
+            raise
+        return Judge(engine, sandbox, self.settings, self.sampling, self.seed)
+
+    async def _open_sandbox(self) -> Sandbox | None:
         from genprm.execution import open_sandbox
 
-        engine, sandbox = self._engine, self._sandbox
-        if isinstance(engine, str):
-            engine = open_engine(engine, resources.model(self.model), **self._engine_options)
+        runs_code = self.settings.mode in ("code", "code-only") and self.settings.execute
+        if not runs_code:
+            return None
+        if not isinstance(self._sandbox, str):
+            return self._sandbox
+        sandbox = await asyncio.to_thread(open_sandbox, self._sandbox, **self._sandbox_options)
         try:
-            runs_code = self.settings.mode in ("code", "code-only") and self.settings.execute
-            if not runs_code:
-                opened = None
-            elif isinstance(sandbox, str):
-                opened = open_sandbox(sandbox, **self._sandbox_options)
-            else:
-                opened = sandbox
+            await sandbox.start()
         except BaseException:
-            if engine is not self._engine:
-                await engine.aclose()
+            await sandbox.aclose()
             raise
-        return Judge(engine, opened, self.settings, self.sampling, self.seed)
+        return sandbox
 
     async def _aclose(self, judge: Judge) -> None:
         if judge.engine is not self._engine:
             await judge.engine.aclose()
-        if judge.sandbox is not None and judge.sandbox is not self._sandbox:
-            await judge.sandbox.aclose()
+        await self._aclose_sandbox(judge.sandbox)
+
+    async def _aclose_sandbox(self, sandbox: Sandbox | None) -> None:
+        if sandbox is not None and sandbox is not self._sandbox:
+            await sandbox.aclose()
 
     async def _first(self, solution: Solution, judge: Judge) -> Verification:
         stream = verify_many(with_ids([solution]), judge, **self._extent())
@@ -251,7 +264,7 @@ class Verifier:
 
     def _sandbox_identity(self, judge: Judge) -> dict[str, Any]:
         # Where no code is run, no sandbox and none of its limits can change a vote.
-        return {"kind": "none"} if judge.sandbox is None else {"kind": judge.sandbox.kind, **self._sandbox_options}
+        return {"kind": "none"} if judge.sandbox is None else {**judge.sandbox.identity, **self._sandbox_options}
 
     def _extent(self) -> dict[str, Any]:
         return {"votes": self.votes, "vote_rule": self.vote_rule, "concurrency": self.concurrency}

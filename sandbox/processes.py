@@ -65,31 +65,45 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def resident_bytes(pids: list[int], limit: int) -> int:
-    """Memory of a process tree. Pages shared by fork count once, but that sum is dear, so only near the limit."""
-    total = sum(read_kib(f"/proc/{pid}/status", "VmRSS:") for pid in pids)
-    if total > limit:
-        total = sum(read_kib(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in pids) or total
-    return total
+def resident_bytes(pids: list[int]) -> int:
+    """Memory of processes; pages that several of them hold count several times."""
+    return sum(read_number(f"/proc/{pid}/status", "VmRSS:") << 10 for pid in pids)
 
 
-def read_kib(path: str, key: str) -> int:
+def shared_out_bytes(pids: list[int]) -> int:
+    """Memory of processes, shared pages counted once: dear. Those that hide it from us count in full."""
+    return sum((read_number(f"/proc/{pid}/smaps_rollup", "Pss:") << 10) or resident_bytes([pid]) for pid in pids)
+
+
+def read_number(path: str, key: str) -> int:
+    """The number in the line of a file whose first word is ``key``; 0 without such a line, or without the file."""
     try:
         with open(path, errors="replace") as file:
-            return next((int(line.split()[1]) << 10 for line in file if line.startswith(key)), 0)
-    except (OSError, ValueError):  # gone, or of another user
+            return next((int(words[1]) for words in map(str.split, file) if words[:1] == [key]), 0)
+    except (OSError, ValueError, IndexError):  # gone, or of another user
         return 0
 
 
 def remove_tree(path: str) -> None:
-    """Delete a folder, also one whose owner took his own permissions away. Never follows links."""
+    """Delete a file, or a folder, also one whose owner took his own permissions away. Never follows links."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        return
     shutil.rmtree(path, ignore_errors=True)
     if not os.path.isdir(path):
         return
     with contextlib.suppress(OSError):
-        os.chmod(path, 0o700)
+        take_over(path)
         for folder, names, _ in os.walk(path):  # top down: opened before it is entered
             for name in names:
                 if not os.path.islink(os.path.join(folder, name)):
-                    os.chmod(os.path.join(folder, name), 0o700)
+                    take_over(os.path.join(folder, name))
     shutil.rmtree(path, ignore_errors=True)
+
+
+def take_over(folder: str) -> None:
+    """Make a folder ours, if it was another user's, and open it."""
+    if os.lstat(folder).st_uid != os.geteuid():
+        os.lchown(folder, os.geteuid(), os.getegid())
+    os.chmod(folder, 0o700)

@@ -1,7 +1,7 @@
 """The trusted side of the sandbox: starts sessions, feeds them cells, drains their output, and kills.
 
 Started once per sandbox as ``python -I supervisor.py SETTINGS``, as a plain subprocess or as process 1 of a container;
-imports nothing of genprm, only the standard library and its neighbour ``processes.py``. Linux only.
+imports nothing of genprm, only the standard library and its neighbours in this folder. Linux only.
 
     owner --stdin--> supervisor --control socket--> template (numpy and sympy imported, see template.py)
           <-stdout--     |  ^                           | forks
@@ -16,6 +16,7 @@ gets exactly one reply with that ``id``.
     -> {"id", "op": "close", "session"}
     <- {"id", "closed": true}
     <- {"id", "unavailable": sentence}                          the machinery failed: not a verdict on the code
+    <- {"id", "unavailable": sentence, "innocent": true}        another session brought the container down on this one
     <- {"ready": true, "preloaded": [...]}                      first frame of all
 
 What holds, whatever user code does:
@@ -25,186 +26,53 @@ What holds, whatever user code does:
   crash or exit takes its session along; the reply then says ``session_lost``.
 * Memory here is bounded: of each cell's output the head and the tail are kept, the rest is counted and dropped.
 * When stdin closes or the owner dies, every process and the scratch folder are gone before the supervisor is.
+
+In a container (``first_uid`` is set, we are process 1 and uid 0) also: every session is a user of its own, so that none
+can signal, trace or read another one or us; what a session holds of the file systems in memory is bounded; a user id
+is used again only when its processes, files and System V objects are gone. If the kernel kills for the container's
+own memory limit, the session that grew gets ``oom``, and those it hit instead are told that they were innocent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
+import math
 import os
-import secrets
 import selectors
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import termios
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves our own folder out
-from processes import children, is_dead, kill, pause, remove_tree, resident_bytes, tree
+from footprint import filled, holds_more, oom_kills
+from forks import Template, Unavailable
+from processes import children, is_dead, kill, pause, remove_tree, resident_bytes, shared_out_bytes, tree
+from sessions import Cell, Output, Session
+from settings import Settings
+from users import Users, acting_as, kill_all
 
 TICK_S = 0.05
 """How often time, memory and the owner are looked at while cells run."""
 IDLE_TICK_S = 1.0
 KILL_WAIT_S = 2.0
 """Longest wait for killed processes to be gone: only one stuck in the kernel takes so long."""
-FORK_WAIT_S = 30.0
-TEMPLATE_WAIT_S = 120.0
 MAX_FRAME = 64 << 20
+PIPE_BYTES = 64 << 10
+"""What a pipe holds."""
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
-
-TEMPLATE_ENV = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "MPLBACKEND": "Agg",
-    **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS")},
-}
-KEPT_ENV = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE")
-"""What an interpreter may need to start and to find its packages; the owner decides what these hold."""
-
-
-class Unavailable(Exception):
-    """The machinery failed, not the code."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the owner chooses; the JSON object of the command line."""
-
-    scratch: str
-    memory_bytes: int = 1 << 30
-    """Of a session: private data of each process, and resident memory of all of them together."""
-    output_kept: int = 64 << 10
-    output_limit: int = 4 << 20
-    file_bytes: int = 64 << 20
-    open_files: int = 256
-    processes: int | None = None
-    """RLIMIT_NPROC. Counts all processes of the user id, so it is for a container where sessions have their own."""
-
-    def rlimits(self) -> dict[str, int]:
-        limits = {"DATA": self.memory_bytes, "FSIZE": self.file_bytes, "CORE": 0, "NOFILE": self.open_files}
-        return limits if self.processes is None else {**limits, "NPROC": self.processes}
-
-
-# --- parts ----------------------------------------------------------------------------------------------------------
-
-
-class Output:
-    """The head and the tail of what a cell printed, and how much it was."""
-
-    def __init__(self, kept: int) -> None:
-        self._half = kept // 2
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        room = self._half - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        if len(self._tail) > 4 * self._half:
-            del self._tail[: -self._half]
-
-    def text(self) -> tuple[str, bool]:
-        """What was kept, as text, and whether some is missing."""
-        tail = self._tail[-self._half :]
-        missing = self.total - len(self._head) - len(tail)
-        if not missing:
-            return (self._head + tail).decode("utf-8", "replace"), False
-        gap = f"\n... [{missing} bytes left out] ...\n"
-        return self._head.decode("utf-8", "replace") + gap + tail.decode("utf-8", "replace"), True
-
-
-@dataclass
-class Cell:
-    """A cell that runs."""
-
-    request: int
-    started: float
-    deadline: float
-    output: Output
-    nonce: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-
-
-@dataclass
-class Session:
-    """A session: its process, the two ends we hold, and the cell that runs in it."""
-
-    number: int
-    pid: int
-    channel: socket.socket
-    output: int
-    scratch: str
-    cell: Cell | None = None
-    exit_status: int | None = None
-
-
-class Template:
-    """The process that sessions are forked from."""
-
-    def __init__(self) -> None:
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.py")
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        kept = {name: os.environ[name] for name in KEPT_ENV if name in os.environ}
-        path = f"{os.path.dirname(sys.executable)}:{TEMPLATE_ENV['PATH']}"
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", program, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr,
-                pass_fds=[theirs.fileno()],
-                env={**TEMPLATE_ENV, "PATH": path, **kept},
-                cwd="/",
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
-        self.reaped = False
-        try:
-            self.preloaded: list[str] = json.loads(self._answer(TEMPLATE_WAIT_S))["preloaded"]
-        except Unavailable:
-            kill(self.pid)
-            raise
-
-    def fork(self, order: dict[str, Any], fds: list[int]) -> int:
-        """Fork a session; its process id. It is our child by then."""
-        try:
-            socket.send_fds(self._control, [json.dumps(order).encode()], fds)
-        except OSError as error:
-            raise Unavailable(f"the template process is gone ({error})") from error
-        if pid := int(self._answer(FORK_WAIT_S)):
-            return pid
-        raise Unavailable("a session could not be forked: the machine is out of processes or memory")
-
-    def _answer(self, wait_s: float) -> bytes:
-        self._control.settimeout(wait_s)
-        try:
-            answer = self._control.recv(65536)
-        except OSError as error:
-            raise Unavailable(f"the template process does not answer ({error or type(error).__name__})") from error
-        if not answer:
-            raise Unavailable("the template process died")
-        return answer
-
-    def discard(self) -> None:
-        """Kill it, if that is not what happened already. The supervisor's reaping takes the zombie."""
-        self._control.close()
-        if not self.reaped:
-            kill(self.pid)
-        self._process.returncode = 0  # reaped elsewhere: Popen must not look for it
-
-
-# --- the supervisor -------------------------------------------------------------------------------------------------
+LOOK_AGAIN_BYTES, LOOK_AGAIN_FILES = 4 << 20, 256
+"""Growth of the file systems after which we look again whose it is."""
+OOM_WAIT_S = 2.0
+"""How long after a kill for memory a killed session is taken for a victim of it: the kernel counts before it kills."""
+INNOCENT = "the container ran out of memory because of another session, and this one was lost with it"
 
 
 class Supervisor:
@@ -218,6 +86,11 @@ class Supervisor:
         self.outbox = bytearray()
         self.stopping = False
         self.next_look = 0.0
+        self.end_of_life = time.monotonic() + settings.lifetime_s
+        self.users = None if settings.first_uid is None else Users(settings.first_uid, settings.max_sessions)
+        self.oom_kills = oom_kills() if self.users else 0
+        self.oom_time = -math.inf
+        self.filled = (0, 0)
         self.selector = selectors.DefaultSelector()
         self.watch_children()
         for fd in (0, 1):
@@ -306,13 +179,30 @@ class Supervisor:
 
     def open(self, number: int) -> Session:
         """Fork a new session, with a new template if the old one was lost."""
+        uid = self.users.take() if self.users else None
+        if self.users and uid is None:
+            raise Unavailable(f"all {self.settings.max_sessions} user ids of the container are taken")
+        try:
+            return self.open_as(number, uid)
+        except BaseException:
+            if self.users and uid is not None:
+                kill_all(uid)
+                if self.sweep():
+                    self.users.give_back(uid)
+            raise
+
+    def open_as(self, number: int, uid: int | None) -> Session:
         scratch = os.path.join(self.settings.scratch, str(number))
         os.makedirs(scratch, 0o700)
+        if uid is not None:
+            os.chown(scratch, uid, uid)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output, write_end = os.pipe()
+        if uid is not None:
+            os.fchown(write_end, uid, uid)  # so that the session can open it again, as /dev/stdout
         try:
             with theirs:
-                order = {"scratch": scratch, "limits": self.settings.rlimits()}
+                order = {"scratch": scratch, "limits": self.settings.rlimits(), "uid": uid}
                 pid = self.fork(order, [theirs.fileno(), write_end])
         except Unavailable:
             ours.close()
@@ -323,7 +213,7 @@ class Supervisor:
             os.close(write_end)
         for fd in (ours.fileno(), output):
             os.set_blocking(fd, False)
-        session = self.sessions[number] = Session(number, pid, ours, output, scratch)
+        session = self.sessions[number] = Session(number, pid, ours, output, scratch, uid)
         self.selector.register(ours, selectors.EVENT_READ, lambda: self.on_report(session))
         self.selector.register(output, selectors.EVENT_READ, lambda: self.on_output(session))
         return session
@@ -338,10 +228,11 @@ class Supervisor:
 
     def start_cell(self, session: Session, frame: dict[str, Any]) -> None:
         """Hand a cell to its session. The source travels as an open file, so this never waits for user code."""
-        os.makedirs(self.settings.scratch, exist_ok=True)  # where nothing isolates it, user code can have removed it
-        with tempfile.TemporaryFile(dir=self.settings.scratch) as file:
-            file.write(frame["source"].encode("utf-8", "surrogatepass"))
-            file.seek(0)
+        if session.innocent:
+            self.end(session)
+            self.reply({"id": frame["id"], "unavailable": INNOCENT, "innocent": True})
+            return
+        with self.hold(frame["source"].encode("utf-8", "surrogatepass")) as file:
             self.drain(session)
             now = time.monotonic()
             cell = Cell(frame["id"], now, now + frame["timeout_s"], Output(self.settings.output_kept))
@@ -354,6 +245,20 @@ class Supervisor:
                 socket.send_fds(session.channel, [cell.nonce], [file.fileno()])
             except OSError:  # it closed its channel, or does not read it
                 self.finish(session, "crashed", str(int(signal.SIGKILL)), lost=True)
+
+    def hold(self, source: bytes) -> BinaryIO:
+        """An open file that reads as the source: a pipe that holds all of it if it can, for some session may have
+        filled the scratch file system, else a file there."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with open(reader, "rb", buffering=0) as pipe, open(writer, "wb", buffering=0) as end:
+            if len(source) <= PIPE_BYTES and end.write(source) == len(source):
+                return open(os.dup(pipe.fileno()), "rb", buffering=0)
+        os.makedirs(self.settings.scratch, exist_ok=True)  # where nothing isolates it, user code can have removed it
+        file = tempfile.TemporaryFile(dir=self.settings.scratch)  # noqa: SIM115 (the caller closes it)
+        file.write(source)
+        file.seek(0)
+        return file
 
     def on_report(self, session: Session) -> None:
         """Read the session's packets; the one with the nonce ends the cell, all others are user code's scribbles."""
@@ -398,7 +303,7 @@ class Supervisor:
                 session.cell.output.add(data)
 
     def finish(self, session: Session, status: str, error: str = "", *, lost: bool = False) -> None:
-        """End the running cell: kill what it left behind, then reply."""
+        """End the running cell: kill what it left behind, the whole session if that forks faster, then reply."""
         cell = session.cell
         if cell is None:
             return
@@ -406,7 +311,8 @@ class Supervisor:
         if session.exit_status is None:
             # Threads cannot be killed alone: they stand still until the next cell, whose limits then hold for them.
             pause(session.pid, True)
-            self.kill_tree(session.pid, spare_root=not lost)
+            self.sweep()
+            lost = lost or not self.kill_tree(session.pid, spare_root=True)
         self.drain(session)
         session.cell = None
         if lost:
@@ -419,7 +325,10 @@ class Supervisor:
 
     def finish_dead(self, session: Session, exit_status: int) -> None:
         """End the cell of a session whose process is gone: by a signal, or because the code left the interpreter."""
-        if os.WIFSIGNALED(exit_status):
+        if session.innocent and session.cell:
+            self.reply({"id": session.cell.request, "unavailable": INNOCENT, "innocent": True})
+            self.end(session)
+        elif os.WIFSIGNALED(exit_status):
             self.finish(session, "crashed", str(os.WTERMSIG(exit_status)), lost=True)
         elif code := os.WEXITSTATUS(exit_status):
             self.finish(session, "error", f"SystemExit: {code}", lost=True)
@@ -428,15 +337,19 @@ class Supervisor:
 
     def end(self, session: Session) -> None:
         """Kill the session and remove every trace of it."""
+        if session.uid is not None:
+            kill_all(session.uid)
         if session.exit_status is None:
             self.kill_tree(session.pid)
         del self.sessions[session.number]
-        self.sweep()
+        all_dead = self.sweep()
         self.unwatch(session.channel)
         self.unwatch(session.output)
         session.channel.close()
         os.close(session.output)
         remove_tree(session.scratch)
+        if self.users and session.uid is not None and all_dead:  # else its id is not used again
+            self.users.give_back(session.uid)
 
     def unwatch(self, source: socket.socket | int) -> None:
         if source in self.selector.get_map():
@@ -444,35 +357,37 @@ class Supervisor:
 
     # killing
 
-    def kill_tree(self, root: int, *, spare_root: bool = False) -> None:
-        """Kill a process and its descendants, and wait until they are dead."""
+    def kill_tree(self, root: int, *, spare_root: bool = False) -> bool:
+        """Kill a process and its descendants, and wait until they are dead. Whether they are."""
         patience = time.monotonic() + KILL_WAIT_S
         while living := [pid for pid in tree(root)[spare_root:] if not is_dead(pid)]:
             for pid in living:
                 kill(pid)
             self.reap()
             if time.monotonic() > patience:
-                return
+                return False
             time.sleep(0.0003)
         self.reap()
+        return True
 
-    def sweep(self) -> None:
-        """Kill what was orphaned to us: whatever a session left behind when it died."""
+    def sweep(self) -> bool:
+        """Kill what was orphaned to us: whatever a session left behind when it died. Whether nothing of it is left."""
         patience = time.monotonic() + KILL_WAIT_S
         while time.monotonic() < patience:
             self.reap()
             ours = {self.template.pid, *(one.pid for one in self.sessions.values() if one.exit_status is None)}
             orphans = [pid for pid in children(os.getpid()) if pid not in ours]
             if not orphans:
-                return
+                return True
             for pid in orphans:
                 self.kill_tree(pid)
+        return False
 
     def reap(self) -> None:
         """Collect our dead children; sessions among them keep their exit status."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
@@ -482,11 +397,13 @@ class Supervisor:
             for session in self.sessions.values():
                 if session.pid == pid:
                     session.exit_status = status
+                    session.resident = max(session.resident, usage.ru_maxrss << 10)
 
     def on_children(self) -> None:
         """Some child died: reap, and end the cells whose session is gone."""
         os.read(self.wakeup, 4096)
         self.sweep()
+        self.settle_oom()
         for session in list(self.sessions.values()):
             if session.exit_status is not None and session.cell:
                 self.on_report(session)  # it may have finished its cell before it died
@@ -499,26 +416,70 @@ class Supervisor:
         if now < self.next_look:
             return
         self.next_look = now + TICK_S
+        self.sweep()
+        self.settle_oom()
+        grown = self.files_have_grown()
         for session in list(self.sessions.values()):
             if session.cell and now >= session.cell.deadline:
                 self.finish(session, "timeout", lost=True)
-            elif session.cell and self.over_memory(session):
+            elif session.cell and (self.over_memory(session) or (grown and self.over_files(session))):
                 self.finish(session, "oom", lost=True)
-        self.stopping = self.stopping or os.getppid() != self.owner
+        self.stopping = self.stopping or os.getppid() != self.owner or now >= self.end_of_life
+
+    # memory
 
     def over_memory(self, session: Session) -> bool:
-        limit = self.settings.memory_bytes
-        return resident_bytes(tree(session.pid), limit) > limit
+        pids = tree(session.pid)
+        session.resident = resident_bytes(pids)
+        if session.resident <= self.settings.memory_bytes:
+            return False
+        with contextlib.nullcontext() if session.uid is None else acting_as(session.uid):
+            return shared_out_bytes(pids) > self.settings.memory_bytes
+
+    def files_have_grown(self) -> bool:
+        """Whether the file systems hold so much more than at the last look that a session may hold too much."""
+        if not self.users:
+            return False
+        size, files = filled(self.settings.scratch)
+        if size <= self.settings.scratch_bytes and files <= self.settings.scratch_files:
+            self.filled = (0, 0)
+            return False
+        if size < self.filled[0] + LOOK_AGAIN_BYTES and files < self.filled[1] + LOOK_AGAIN_FILES:
+            return False
+        self.filled = size, files
+        return True
+
+    def over_files(self, session: Session) -> bool:
+        assert session.uid is not None
+        most_bytes, most_files = self.settings.scratch_bytes, self.settings.scratch_files
+        return holds_more(session.scratch, tree(session.pid), session.uid, most_bytes, most_files)
+
+    def settle_oom(self) -> None:
+        """If the kernel killed for the container's limit: ``oom`` for the session that grew, not for its victims."""
+        now = time.monotonic()
+        if self.users and oom_kills() != self.oom_kills:
+            self.oom_time = now
+            running = [session for session in self.sessions.values() if session.cell]
+            if running:
+                self.finish(max(running, key=lambda session: session.resident), "oom", lost=True)
+            self.oom_kills = oom_kills()  # with those of the same session that came meanwhile
+        if now - self.oom_time < OOM_WAIT_S:
+            for session in self.sessions.values():
+                killed = session.exit_status is not None and os.WIFSIGNALED(session.exit_status)
+                session.innocent = session.innocent or (killed and os.WTERMSIG(session.exit_status) == signal.SIGKILL)
 
 
 def main() -> None:
     prctl = ctypes.CDLL(None).prctl
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_DUMPABLE, 0)
+    settings = Settings(**json.loads(sys.argv[1]))
+    if settings.first_uid is not None and os.getuid() != 0:
+        sys.exit("the supervisor of a container must be its root user, for sessions get users of their own")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        Supervisor(Settings(**json.loads(sys.argv[1]))).run()
+        Supervisor(settings).run()
     except Unavailable as error:
         sys.exit(str(error))
 

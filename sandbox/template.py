@@ -4,7 +4,8 @@ Started by ``supervisor.py`` as ``python -P template.py CONTROL_FD``; imports no
 library (and what it preloads). It never holds a byte of any session, so a fork of it gives nothing away.
 
     control socket (SOCK_SEQPACKET, template <-> supervisor)
-        <- {"scratch": folder, "limits": {...}} with two descriptors: the session's channel and its output pipe
+        <- {"scratch": folder, "limits": {...}, "uid": number or null} with two descriptors: the session's channel and
+           its output pipe; with a uid the session becomes that user, without any capability
         -> process id of the session, 0 if the fork failed
     channel (SOCK_SEQPACKET, session <-> supervisor)
         <- nonce (16 bytes) with one descriptor: a file that holds the cell's source, UTF-8
@@ -49,25 +50,28 @@ ERROR_CHARACTERS = 4000
 HIGH_FD = 512
 """Our descriptors lie above the session's own limit, out of the way of ``os.closerange``."""
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+CAPABILITY_VERSION_3 = 0x20080522
 prctl = ctypes.CDLL(None).prctl
 
 
 # --- a session ------------------------------------------------------------------------------------------------------
 
 
-def become_session(scratch: str, limits: dict[str, int], channel_fd: int, output_fd: int) -> None:
+def become_session(order: dict[str, Any], channel_fd: int, output_fd: int) -> None:
     """Turn this fresh fork into a session and serve its cells. Never returns."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    prctl(PR_SET_DUMPABLE, 1)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     channel = _socket.socket(fileno=fcntl.fcntl(channel_fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD))
     output = fcntl.fcntl(output_fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
     os.closerange(3, HIGH_FD)
-    confine(limits)
-    os.chdir(scratch)
-    os.environ.update(HOME=scratch, TMPDIR=scratch)
+    confine(order["limits"])
+    if order["uid"] is not None:
+        become_user(order["uid"])
+    prctl(PR_SET_DUMPABLE, 1)
+    os.chdir(order["scratch"])
+    os.environ.update(HOME=order["scratch"], TMPDIR=order["scratch"])
     sys.path.insert(0, "")
     random.seed(0)  # random reseeds itself in a fork; the same code must print the same numbers
     serve_cells(channel, output)
@@ -85,6 +89,19 @@ def confine(limits: dict[str, int]) -> None:
             file.write("1000")  # if the machine runs out of memory, a session goes first
     except OSError:
         pass  # a hint only; some kernels refuse it
+
+
+def become_user(uid: int) -> None:
+    """Be this user, without groups or capabilities, for good: also programs that it starts gain nothing."""
+    os.nice(19)  # counts inside the container only: the supervisor gets its turn however many processes spin
+    os.umask(0o077)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    no_capabilities = ctypes.create_string_buffer(24)  # the kernel took them with the id, but for the inheritable ones
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    if ctypes.CDLL(None).capset(header, no_capabilities) or prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError("the kernel does not let go of privileges")
 
 
 def serve_cells(channel: _socket.socket, output: int) -> None:
@@ -192,7 +209,7 @@ def fork_session(order: dict[str, Any], fds: list[int]) -> int:
             if pid := os.fork():
                 os.write(tell, str(pid).encode())
                 _exit(0)
-            become_session(order["scratch"], order["limits"], *fds)
+            become_session(order, *fds)
         finally:
             kill(getpid(), SIGKILL)  # no exit status: those belong to user code
     os.close(tell)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, demo, lab, replay, train, verify, view
+from genprm.cli import console, demo, lab, replay, sandbox, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ app.command("train")(train.train)
 app.command("view")(view.view)
 app.command("replay")(replay.replay)
 app.command("lab")(lab.lab)
+app.add_typer(sandbox.sandbox, name="sandbox")
 
 
 @app.callback()

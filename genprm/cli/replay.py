@@ -80,8 +80,10 @@ async def _again(
     engine = engines.open_engine(identity["engine"]["engine"], name)
     # Code that the model writes beyond the stored rounds runs as it did in the run.
     limits = dict(identity["sandbox"])
-    kind = limits.pop("kind")
+    kind, image = limits.pop("kind"), limits.pop("image", None)
     sandbox = None if kind == "none" else execution.open_sandbox(kind, **limits)
+    if sandbox is not None and sandbox.identity.get("image") != image:
+        console.err().print(f"the run used the image {image}, which is not the one here: code may print something else")
     try:
         return await replay_step(
             solution, vote, step, engine=engine, settings=settings, sandbox=sandbox,

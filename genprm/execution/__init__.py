@@ -10,25 +10,37 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from genprm.errors import InputError
+from genprm.errors import InputError, SandboxUnavailable
 from genprm.execution.base import ExecutionResult, Sandbox, Session
+from genprm.execution.docker import DockerSandbox
 from genprm.execution.local import LocalSandbox
 
-__all__ = ["ExecutionResult", "LocalSandbox", "Sandbox", "Session", "open_sandbox"]
+__all__ = ["DockerSandbox", "ExecutionResult", "LocalSandbox", "Sandbox", "Session", "open_sandbox"]
 
 _log = logging.getLogger(__name__)
 
 
 def open_sandbox(kind: str = "auto", **options: Any) -> Sandbox:
-    """The sandbox of that kind; ``auto`` takes the best there is and logs which. Starts nothing before its first cell.
+    """The sandbox of that kind; ``auto`` is docker when an engine and our image answer, else local, and logs which.
 
-    ``options`` are those of the backend: ``timeout_s``, ``memory_mb``, ``max_sessions``, ``max_running``.
+    Runs nothing yet (``start`` or the first cell does), but blocks until an engine answers or the lack of one is
+    clear: ten seconds at worst. ``options`` are those of the backend: ``timeout_s``, ``memory_mb``, ``max_sessions``,
+    ``max_running``. Raises ``SandboxUnavailable`` with the remedy where docker is asked for and is not there.
     """
+    if kind not in ("auto", "docker", "local"):
+        raise InputError(f"there is no sandbox '{kind}'; choose auto, docker or local")
     if kind == "docker":
-        raise InputError("the docker sandbox is not part of this version; use --sandbox local or --sandbox auto")
-    if kind not in ("auto", "local"):
-        raise InputError(f"there is no sandbox '{kind}'; choose auto or local")
-    sandbox = LocalSandbox(**options)
-    if kind == "auto":
-        _log.info("sandbox auto: %s", sandbox.describe())
+        return DockerSandbox.open(**options)
+    if kind == "local":
+        return LocalSandbox(**options)
+    sandbox, why_not = _best(options)
+    _log.info("sandbox auto: %s%s", sandbox.describe(), why_not)
     return sandbox
+
+
+def _best(options: dict[str, Any]) -> tuple[Sandbox, str]:
+    """The best sandbox that this machine has, and why it is not a better one."""
+    try:
+        return DockerSandbox.open(**options), ""
+    except SandboxUnavailable as error:
+        return LocalSandbox(**options), f" (docker was not taken: {error})"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,10 @@ class Sandbox(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides what code prints: the kind, and the digest of the image if there is one. Plain values."""
+
+    @property
     def claims(self) -> frozenset[str]:
         """What it isolates; attack cases outside the claims are never started."""
 
@@ -60,6 +65,9 @@ class Sandbox(Protocol):
 
     def describe(self) -> str:
         """One line for a person: what runs the code, and what it does not isolate."""
+
+    async def start(self) -> None:
+        """Be ready for the first cell, which would do this too. Raises ``SandboxUnavailable`` if code cannot be run."""
 
     def session(self) -> Session:
         """A new session. Costs nothing until its first cell, which waits while ``max_sessions`` are open."""

@@ -1,7 +1,7 @@
 """The ``local`` sandbox: the supervisor as a plain subprocess of ours. For machines without Docker; Linux only.
 
-It bounds time, memory and output, keeps sessions apart and leaves no process behind. It does not keep code from the
-files, the network or the processes that its user can reach.
+It bounds time, memory and output, keeps sessions apart and leaves no process behind. Alone it does not keep code from
+the files, the network or the processes that its user can reach; inside bubblewrap, where the machine has it, it does.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ import sys
 import tempfile
 
 from genprm import resources
-from genprm.errors import InputError, SandboxUnavailable
+from genprm.errors import SandboxUnavailable
+from genprm.execution import claims
+from genprm.execution.bubblewrap import Bubblewrap
+from genprm.execution.bubblewrap import find as find_bubblewrap
 from genprm.execution.client import SupervisorClient
-from genprm.execution.supervised import DEFAULT_MAX_SESSIONS, DEFAULT_TIMEOUT_S, SupervisedSandbox
-
-DEFAULT_MEMORY_MB = 1024
-LEAST_MEMORY_MB = 256
-"""numpy and sympy alone take about half of it."""
+from genprm.execution.supervised import (
+    DEFAULT_MAX_SESSIONS,
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_S,
+    SupervisedSandbox,
+)
+from genprm.execution.transport import PipeTransport
 
 
 class LocalSandbox(SupervisedSandbox):
@@ -33,13 +38,13 @@ class LocalSandbox(SupervisedSandbox):
         memory_mb: int = DEFAULT_MEMORY_MB,
         max_sessions: int = DEFAULT_MAX_SESSIONS,
         max_running: int | None = None,
+        bubblewrap: bool = True,
     ) -> None:
-        """``memory_mb`` holds for each session: private data of any process, resident memory of all together."""
-        super().__init__(timeout_s=timeout_s, max_sessions=max_sessions, max_running=max_running)
-        if memory_mb < LEAST_MEMORY_MB:
-            raise InputError(f"the sandbox option memory_mb is {memory_mb}; it must be {LEAST_MEMORY_MB} or more")
-        self._memory_mb = memory_mb
-        self._scratch: str | None = None
+        """``bubblewrap``: run inside bubblewrap where the machine has one that works."""
+        super().__init__(
+            timeout_s=timeout_s, memory_mb=memory_mb, max_sessions=max_sessions, max_running=max_running
+        )  # fmt: skip
+        self._bubblewrap = bubblewrap
 
     @property
     def kind(self) -> str:
@@ -47,9 +52,23 @@ class LocalSandbox(SupervisedSandbox):
 
     @property
     def claims(self) -> frozenset[str]:
-        return frozenset({"time", "memory", "output", "state", "descendants", "verdict"})
+        return claims.BOUNDED | (wrapping.claims if (wrapping := self._wrapping()) else frozenset())
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the supervisors, or of the bubblewrap around each."""
+        transports = (worker.client.transport for worker in self._pool.workers if worker.client.alive)
+        return tuple(one.pid for one in transports if isinstance(one, PipeTransport))
+
+    def _wrapping(self) -> Bubblewrap | None:
+        return find_bubblewrap() if self._bubblewrap and sys.platform == "linux" else None
 
     def describe(self) -> str:
+        if self._wrapping():
+            return (
+                "local: code runs inside bubblewrap, with limits on time, memory and output, without network, files "
+                "or privileges of yours; sessions share one user, so they are not isolated from each other"
+            )
         return (
             "local: code runs as your own user with limits on time, memory and output; "
             "files, network and other processes are not isolated"
@@ -58,24 +77,17 @@ class LocalSandbox(SupervisedSandbox):
     async def _start(self) -> SupervisorClient:
         if sys.platform != "linux":
             raise SandboxUnavailable(f"the local sandbox needs Linux, this is {sys.platform}; switch execution off")
-        self._scratch = tempfile.mkdtemp(prefix="genprm-sandbox-")
-        settings = json.dumps({"scratch": self._scratch, "memory_bytes": self._memory_mb << 20})
-        program = str(resources.path("sandbox", "supervisor.py"))
+        scratch = tempfile.mkdtemp(prefix="genprm-sandbox-")
+        settings = json.dumps({"scratch": scratch, "memory_bytes": self._memory_mb << 20})
+        command = [sys.executable, "-I", str(resources.path("sandbox", "supervisor.py")), settings]
+        if wrapping := self._wrapping():
+            command = wrapping.command(command, scratch=scratch)
         try:
-            return await SupervisorClient.start([sys.executable, "-I", program, settings], _environment())
+            transport = await PipeTransport.start(command, _environment(), scratch)
         except BaseException:
-            self._remove_scratch()
+            shutil.rmtree(scratch, ignore_errors=True)
             raise
-
-    async def _discard(self, client: SupervisorClient) -> None:
-        await super()._discard(client)
-        self._remove_scratch()
-
-    def _remove_scratch(self) -> None:
-        """The supervisor does it too, unless it was killed."""
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        return await SupervisorClient.start(transport)
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""Sessions on top of a supervisor: everything that sandboxes have in common, whatever surrounds the supervisor.
+"""Sessions on top of supervisors: everything that sandboxes have in common, whatever surrounds a supervisor.
 
-A backend says how to start its supervisor; this module holds the queueing, the restart and the session bookkeeping.
+A backend says how to start a supervisor and how many there may be (``pool.py`` places sessions on them); this module
+holds the queueing, the second attempt and the session bookkeeping.
 """
 
 from __future__ import annotations
@@ -10,44 +11,76 @@ import contextlib
 import itertools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from genprm.errors import InputError, SandboxUnavailable
 from genprm.execution.base import ExecutionResult
 from genprm.execution.client import SupervisorClient, SupervisorLost
+from genprm.execution.pool import Limits, Pool, Worker
 
 DEFAULT_TIMEOUT_S = 5.0
 DEFAULT_MAX_SESSIONS = 64
+DEFAULT_MEMORY_MB = 1024
+LEAST_MEMORY_MB = 256
+"""numpy and sympy alone take about half of it."""
 MAX_SOURCE_CHARACTERS = 4 << 20
 SUPERVISOR_GRACE_S = 60.0
 """How long after a cell's time limit its reply may come; then the supervisor itself is taken for dead."""
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class SupervisedSandbox(ABC):
-    """A sandbox whose sessions live under one supervisor, started at the first cell and restarted when it died."""
+    """A sandbox whose sessions live under supervisors, started when the first cell comes and replaced when they die."""
 
     def __init__(
         self,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        memory_mb: int = DEFAULT_MEMORY_MB,
         max_sessions: int = DEFAULT_MAX_SESSIONS,
         max_running: int | None = None,
+        supervisors: int = 1,
+        max_uses: int | None = None,
+        lifetime_s: float | None = None,
     ) -> None:
-        """``timeout_s``: wall time of a cell unless its call says otherwise. ``max_running``: most cells that run at
-        one moment (twice the cores unless given); further ones wait in order and their clock does not run."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        running = max(4, 2 * cores) if max_running is None else max_running
-        for name, value in (("timeout_s", timeout_s), ("max_sessions", max_sessions), ("max_running", running)):
+        """``timeout_s``: wall time of a cell unless its call says otherwise. ``memory_mb`` holds for each session:
+        private data of any process, resident memory of all together. ``max_running``: most cells that run at one
+        moment (twice the cores unless given); further ones wait in order and their clock does not run."""
+        running = max(4, 2 * usable_cores()) if max_running is None else max_running
+        options = {"timeout_s": timeout_s, "max_sessions": max_sessions, "max_running": running}
+        for name, value in options.items():
             if not value > 0:
                 raise InputError(f"the sandbox option {name} is {value}; it must be more than 0")
+        if memory_mb < LEAST_MEMORY_MB:
+            raise InputError(f"the sandbox option memory_mb is {memory_mb}; it must be {LEAST_MEMORY_MB} or more")
         self.timeout_s = timeout_s
+        self._memory_mb = memory_mb
         self._max_sessions = max_sessions
+        self._room = -(-max_sessions // supervisors)
         self._slots = asyncio.Semaphore(max_sessions)
         self._running = asyncio.Semaphore(running)
         self._numbers = itertools.count(1)
-        self._starting = asyncio.Lock()
-        self._client: SupervisorClient | None = None
-        self._closed = False
+        self._pool = Pool(self._start, Limits(supervisors, self._room, max_uses, lifetime_s))
+
+    @property
+    @abstractmethod
+    def kind(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def claims(self) -> frozenset[str]: ...
+
+    @abstractmethod
+    def describe(self) -> str: ...
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return {"kind": self.kind}
 
     @property
     def max_sessions(self) -> int:
@@ -56,32 +89,15 @@ class SupervisedSandbox(ABC):
     def session(self) -> SupervisedSession:
         return SupervisedSession(self)
 
+    async def start(self) -> None:
+        self._pool.release(await self._pool.acquire())
+
     @abstractmethod
     async def _start(self) -> SupervisorClient:
-        """Start a supervisor. Raises ``SandboxUnavailable``."""
-
-    async def _discard(self, client: SupervisorClient) -> None:
-        """Clean up after a supervisor that ended, by our wish or not."""
-        await client.aclose()
-
-    async def supervisor(self) -> SupervisorClient:
-        """The running supervisor; a new one if it died. Raises ``SandboxUnavailable`` if none can be had."""
-        async with self._starting:
-            if self._closed:
-                raise SandboxUnavailable("the sandbox is closed")
-            if self._client is not None and not self._client.alive:
-                dead, self._client = self._client, None
-                await self._discard(dead)
-            if self._client is None:
-                self._client = await self._start()
-            return self._client
+        """Start a supervisor. Raises ``SandboxUnavailable``; cancelled, it leaves nothing behind."""
 
     async def aclose(self) -> None:
-        self._closed = True
-        async with self._starting:
-            client, self._client = self._client, None
-            if client is not None:
-                await self._discard(client)
+        await self._pool.aclose()
 
 
 class SupervisedSession:
@@ -90,7 +106,7 @@ class SupervisedSession:
     def __init__(self, sandbox: SupervisedSandbox) -> None:
         self._sandbox = sandbox
         self._turn = asyncio.Lock()
-        self._home: SupervisorClient | None = None
+        self._home: Worker | None = None
         """The supervisor that holds our variables; ``None`` while there are none."""
         self._number = 0
         self._has_slot = False
@@ -114,51 +130,59 @@ class SupervisedSession:
                 return await self._run(source, self._sandbox.timeout_s if timeout_s is None else timeout_s)
 
     async def _run(self, source: str, timeout_s: float) -> ExecutionResult:
-        """Run the cell; once more on a new supervisor if the old one died and no variables were lost with it."""
+        """Run the cell; once more on another supervisor if the first one died and no variables were lost with it."""
         for last in (False, True):
-            client = await self._sandbox.supervisor()
             had_state = self._home is not None
-            if had_state and self._home is not client:
-                self._home = None
-                raise SandboxUnavailable("the sandbox's supervisor died between two cells, and the session with it")
-            if not had_state:
+            if self._home is None:
+                self._home = await self._sandbox._pool.acquire()
                 self._number = next(self._sandbox._numbers)
+            elif not self._home.client.alive:
+                self._leave()
+                self._sandbox._pool.require_open()
+                raise SandboxUnavailable("the sandbox's supervisor died between two cells, and the session with it")
             try:
-                return await self._ask(client, source, timeout_s)
+                return await self._ask(self._home.client, source, timeout_s)
             except SupervisorLost as error:
-                self._home = None
+                self._leave()
                 if had_state or last:
                     raise SandboxUnavailable(f"{error} while a cell ran; the session is lost") from error
         raise AssertionError("unreachable")
 
     async def _ask(self, client: SupervisorClient, source: str, timeout_s: float) -> ExecutionResult:
         reply = client.send("cell", session=self._number, source=source, timeout_s=timeout_s)
-        self._home = client
         try:
             for wait_s in (timeout_s + SUPERVISOR_GRACE_S, 5.0):  # twice: our own loop may have been the slow one
                 done, _ = await asyncio.wait([reply], timeout=wait_s)
                 if done:
                     break
             else:
-                client.kill()
+                client.kill("the sandbox's supervisor did not answer")
                 raise SupervisorLost("the sandbox's supervisor did not answer")
         except asyncio.CancelledError:
             self._end()
             raise
         answer = reply.result()
+        if answer.get("innocent"):  # another session took our container's memory: for us as if the container had died
+            raise SupervisorLost(answer["unavailable"])
         if "unavailable" in answer:
             raise SandboxUnavailable(f"the sandbox failed: {answer['unavailable']}")
         if answer["session_lost"]:
-            self._home = None
+            self._leave()
         fields = ("status", "stdout", "error", "duration_s", "truncated", "session_lost")
         return ExecutionResult(**{name: answer[name] for name in fields})
 
     def _end(self) -> None:
         """Have the supervisor kill what runs under our number. A next cell would get a new number."""
-        client, self._home = self._home, None
-        if client is not None:
+        if self._home is not None:
             with contextlib.suppress(SupervisorLost):
-                self._ending = client.send("close", session=self._number)
+                self._ending = self._home.client.send("close", session=self._number)
+            self._leave()
+
+    def _leave(self) -> None:
+        """We have no variables on any supervisor any more."""
+        home, self._home = self._home, None
+        if home is not None:
+            self._sandbox._pool.release(home)
 
     def _free_slot(self) -> None:
         if self._has_slot:

@@ -1,0 +1,60 @@
+"""The Docker engine of this machine for the tests, with our image; tests that need it are skipped, loudly, without."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable
+
+import docker
+import pytest
+
+from genprm.errors import SandboxUnavailable
+from genprm.execution import containers, image
+from genprm.execution.daemon import connect, failures
+
+
+@functools.cache
+def found_image() -> image.Image | str:
+    """Our image, made from this machine if the engine lacks it; or the sentence that says why there is none."""
+    try:
+        with contextlib.closing(connect()) as api, failures():
+            try:
+                return image.find(api)
+            except SandboxUnavailable:
+                return image.build_from_host(api)
+    except SandboxUnavailable as error:
+        return str(error)
+
+
+def need_image() -> image.Image:
+    """Our image. Skips the calling test where there is none; fails it where GENPRM_NEED_DOCKER says there must be."""
+    found = found_image()
+    if isinstance(found, image.Image):
+        return found
+    reason = f"NOT TESTED ON DOCKER: {found}"
+    if os.environ.get("GENPRM_NEED_DOCKER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def client() -> docker.APIClient:
+    return connect()
+
+
+def ours(api: docker.APIClient, pid: int | None = None) -> set[str]:
+    """Containers whose owner is the process (this one unless given), in whatever state they are."""
+    wanted = os.getpid() if pid is None else pid
+    return {container for container, owner in containers.owned(api) if owner.pid == wanted}
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
