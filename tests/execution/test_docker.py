@@ -58,6 +58,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def spinning(sandbox: DockerSandbox, source: str = SPIN) -> asyncio.Task[object]:
     """A cell that has begun to run."""
+    await sandbox.start()
     session = sandbox.session()
     task = asyncio.create_task(session.run(source, timeout_s=120.0))
     await asyncio.sleep(1.0)
