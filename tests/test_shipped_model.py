@@ -53,7 +53,7 @@ def test_every_step_is_judged_by_code_that_ran(judged: dict[str, Verification]) 
 def test_it_finds_the_slip_and_accepts_the_clean_solution(judged: dict[str, Verification]) -> None:
     right = {s.id: judged[s.id].predicted_label == s.label for s in SOLUTIONS}
     assert right["school-slip"] and right["school-clean"]
-    assert 2 * sum(right.values()) >= len(right), right
+    assert sum(right.values()) >= 6, right
 
 
 def test_the_judgement_follows_the_code_output() -> None:
