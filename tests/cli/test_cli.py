@@ -16,7 +16,7 @@ from genprm.records import read_solutions
 from tests.cli.scripted import record, write
 from tests.conftest import REPOSITORY
 
-VERBS = {"demo", "verify", "train", "view", "replay", "lab"}
+VERBS = {"demo", "verify", "train", "view", "replay", "lab", "sandbox"}
 
 
 def test_help_fits_one_screen_and_lists_what_is_built(
@@ -72,7 +72,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     source = write(tmp_path / "in.jsonl", *(record(f"r{number}", "3 * 4 = 12") for number in range(30)))
     arguments = ["verify", str(source), "--out", str(tmp_path / "run"), "--votes", "1", "--mode", "analyze"]
     command = [sys.executable, "-c", SLOW, *arguments, "--max-in-flight", "1"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )  # fmt: skip
     votes = tmp_path / "run/votes.jsonl"
     deadline = time.monotonic() + 60
     while not (votes.exists() and votes.stat().st_size) and time.monotonic() < deadline:
