@@ -284,7 +284,7 @@ def test_inside_bubblewrap_nothing_of_the_host_is_there_and_the_owner_takes_all_
     source = f"import os; print(os.path.exists({str(scratch_root / 'private')!r}), os.path.exists('/home'))"
 
     async def use() -> tuple[str, set[int]]:
-        async with contextlib.aclosing(LocalSandbox()) as sandbox:
+        async with contextlib.aclosing(LocalSandbox(bubblewrap=True)) as sandbox:
             result = await sandbox.session().run(source)
             assert "bubblewrap" in sandbox.describe()
             return result.stdout, descendants(sandbox.pids[0])
