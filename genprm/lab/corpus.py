@@ -16,13 +16,12 @@ from typing import Any
 
 from genprm.lab.gsm8k import ParsedStep, Slipped, holds, inject_slip, parse_step
 from genprm.lab.teacher import Teacher, flipped
-from genprm.lab.world import KINDS, make_problem, solve
+from genprm.lab.world import KINDS, MOST_STEPS, make_problem, solve
 from genprm.rationale.grammar import Rationale, turn_segments
 from genprm.types import Mode, Segment
 
 _MODES: tuple[tuple[Mode, float], ...] = (("code", 0.86), ("analyze", 0.04), ("code-only", 0.06), ("direct", 0.04))
 _MOST_EQUATIONS = 5
-_MOST_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Corpus:
     def conversation(self, index: int) -> Conversation:
         rng = random.Random(f"conversation {self.seed} {index}")
         mode = rng.choices([name for name, _ in _MODES], [weight for _, weight in _MODES])[0]
-        turns = 2 + _MOST_STEPS * index // self.grow_over if index < self.grow_over else None
+        turns = 2 + MOST_STEPS * index // self.grow_over if index < self.grow_over else None
         if self.gsm8k and rng.random() < self.gsm8k_share:
             return self._from_text(rng, mode, turns)
         return self._from_world(rng, mode, turns)
@@ -60,7 +59,7 @@ class Corpus:
     def _from_world(self, rng: random.Random, mode: Mode, turns: int | None) -> Conversation:
         solution = None
         while solution is None:
-            problem = make_problem(rng.getrandbits(48), most_steps=min(_MOST_STEPS, turns or _MOST_STEPS))
+            problem = make_problem(rng.getrandbits(48), most_steps=min(MOST_STEPS, turns or MOST_STEPS))
             kind = rng.choices(KINDS, (5, 2, 2, 2, 2, 2))[0]
             solution = solve(problem, kind, rng.getrandbits(32))
         count = len(solution.steps)

@@ -31,6 +31,7 @@ Kind = Literal["clean", "slip", "operation", "operand", "skipped", "propagated"]
 KINDS: tuple[Kind, ...] = ("clean", "slip", "operation", "operand", "skipped", "propagated")
 Split = Literal["train", "test"]
 MAX_VALUE = 20000
+MOST_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class WorldSolution:
         )
 
 
-def make_problem(seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = 8) -> WorldProblem:
+def make_problem(seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = MOST_STEPS) -> WorldProblem:
     """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps."""
     if held_out and split == "train":
         raise InputError("held-out families exist in the test split only; ask for split='test'")
