@@ -96,7 +96,9 @@ class WorldSolution:
         )
 
 
-def make_problem(seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = MOST_STEPS) -> WorldProblem:
+def make_problem(
+    seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = MOST_STEPS
+) -> WorldProblem:
     """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps."""
     if held_out and split == "train":
         raise InputError("held-out families exist in the test split only; ask for split='test'")
