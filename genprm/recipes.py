@@ -86,6 +86,8 @@ class LabData(Options):
     """Share of conversations that end in a swapped code output, which the judgement follows."""
     grow_over: int = Field(default=0, ge=0)
     """Over so many conversations, the first, their length grows from two turns to any."""
+    side_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of the longer micro-world stories with a true step that leads nowhere."""
 
 
 class OptimizerOptions(Options):

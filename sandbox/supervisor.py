@@ -57,7 +57,7 @@ from forks import Template, Unavailable
 from processes import children, is_dead, kill, pause, remove_tree, resident_bytes, shared_out_bytes, tree
 from sessions import Cell, Output, Session
 from settings import Settings
-from users import Users, acting_as, kill_all
+from users import Users, acting_as, kill_all, stop_all
 
 TICK_S = 0.05
 """How often time, memory and the owner are looked at while cells run."""
@@ -311,6 +311,8 @@ class Supervisor:
         if session.exit_status is None:
             # Threads cannot be killed alone: they stand still until the next cell, whose limits then hold for them.
             pause(session.pid, True)
+            if session.uid is not None:
+                stop_all(session.uid)  # what forks faster than it is killed must stand still too
             self.sweep()
             lost = lost or not self.kill_tree(session.pid, spare_root=True)
         self.drain(session)

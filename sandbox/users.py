@@ -58,8 +58,17 @@ def acting_as(uid: int) -> Iterator[None]:
 
 def kill_all(uid: int) -> None:
     """Kill every process of a user at one moment: no fork escapes it, and it needs no process of its own."""
+    signal_all(uid, signal.SIGKILL)
+
+
+def stop_all(uid: int) -> None:
+    """Make every process of a user stand still, at one moment."""
+    signal_all(uid, signal.SIGSTOP)
+
+
+def signal_all(uid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError), acting_as(uid):
-        os.kill(-1, signal.SIGKILL)  # reaches those whom this user may signal, never process 1
+        os.kill(-1, number)  # reaches those whom this user may signal, never process 1
 
 
 def shared_files(uid: int) -> list[str]:

@@ -1,8 +1,8 @@
 """The local sandbox inside bubblewrap: namespaces without a container engine, as root or as an ordinary user.
 
 What it adds to the supervisor: no network, no process and no file of the owner, a read-only root, no capability, and a
-system call filter. What it lacks against a container: sessions share one user id, so they can signal each other and
-read each other's files; the number of processes and of files is not bounded.
+system call filter. What it lacks against a container: sessions share one user id, so they can signal each other, and
+read and delete each other's files; the number of processes and of files is not bounded.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ class Bubblewrap:
         return [
             "/usr/bin/env", f"FILTER={filter_file}", *opened, self.program,
             "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox",
+            "--as-pid-1",  # the supervisor, which nobody can open; bubblewrap's own process 1 everybody could
             "--uid", NOBODY, "--gid", NOBODY, "--unsetenv", "FILTER", "--seccomp", str(_FILTER_FD),
             "--size", str(SHARED_BYTES), "--tmpfs", "/tmp",  # first: what is readable may lie below it
             *(part for path in _readable() for part in ("--ro-bind-try", path, path)),
             "--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm",
             "--size", str(SCRATCH_BYTES), "--tmpfs", scratch,
+            "--remount-ro", "/proc",  # to its owner, if that is root, the kernel's switches would be open
             "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--", *command,
         ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The ``local`` sandbox: the supervisor as a plain subprocess of ours. For machines without Docker; Linux only.
 
 It bounds time, memory and output, keeps sessions apart and leaves no process behind. Alone it does not keep code from
-the files, the network or the processes that its user can reach; inside bubblewrap, if asked for, it does.
+the files, the network or the processes that its user can reach; inside bubblewrap, where the machine has one, it does.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ class LocalSandbox(SupervisedSandbox):
         memory_mb: int = DEFAULT_MEMORY_MB,
         max_sessions: int = DEFAULT_MAX_SESSIONS,
         max_running: int | None = None,
-        bubblewrap: bool = False,
+        bubblewrap: bool = True,
     ) -> None:
-        """``bubblewrap``: run inside it where the machine has one that works; no default yet, as four attacks get
-        through."""
+        """``bubblewrap``: run inside it where the machine has one that works."""
         super().__init__(
             timeout_s=timeout_s, memory_mb=memory_mb, max_sessions=max_sessions, max_running=max_running
         )  # fmt: skip

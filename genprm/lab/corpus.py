@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genprm.lab.gsm8k import ParsedStep, Slipped, holds, inject_slip, parse_step
+from genprm.lab.story import SIDE_SHARE
 from genprm.lab.teacher import Teacher, flipped
 from genprm.lab.world import KINDS, MOST_STEPS, make_problem, solve
 from genprm.rationale.grammar import Rationale, turn_segments
@@ -47,6 +48,9 @@ class Corpus:
     grow_over: int = 0
     """Over the first so many conversations their length grows, from two turns to any number: what to copy from where
     is learned sooner in short ones."""
+    side_share: float = SIDE_SHARE
+    """Share of the longer stories that have a step leading nowhere. Such steps are rare in the test, and a model that
+    meets them as rarely in training rejects the true ones."""
 
     def conversation(self, index: int) -> Conversation:
         rng = random.Random(f"conversation {self.seed} {index}")
@@ -59,7 +63,8 @@ class Corpus:
     def _from_world(self, rng: random.Random, mode: Mode, turns: int | None) -> Conversation:
         solution = None
         while solution is None:
-            problem = make_problem(rng.getrandbits(48), most_steps=min(MOST_STEPS, turns or MOST_STEPS))
+            most = min(MOST_STEPS, turns or MOST_STEPS)
+            problem = make_problem(rng.getrandbits(48), most_steps=most, side_share=self.side_share)
             kind = rng.choices(KINDS, (5, 2, 2, 2, 2, 2))[0]
             solution = solve(problem, kind, rng.getrandbits(32))
         count = len(solution.steps)

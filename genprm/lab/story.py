@@ -16,6 +16,8 @@ from genprm.lab.families import PARTS, TIMES, Family
 from genprm.lab.program import Expression, Node, Operand
 
 LARGEST = 20000
+SIDE_SHARE = 0.25
+"""Share of the stories of 4 and more steps whose solution has a step that is true and leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,11 @@ class _Draft:
         return Operand(Fraction(node.value), node.name)
 
 
-def tell(family: Family, rng: random.Random, steps: int) -> Story | None:
+def tell(family: Family, rng: random.Random, steps: int, side_share: float = SIDE_SHARE) -> Story | None:
     """A story whose solution has ``steps`` steps; ``None`` where the drawn numbers do not work out."""
     draft = _Draft(family, rng, rng.choice(family.items), rng.choice(family.boxes), rng.choice(family.others))
     pooled = rng.random() < (0.35 if steps == 2 else 0.85)
-    side = steps >= 4 and rng.random() < 0.25
+    side = steps >= 4 and rng.random() < side_share
     tail = rng.randint(1, min(5, steps - 1)) if pooled else 0
     if not _entities(draft, steps - tail - side, pooled):
         return None

@@ -24,7 +24,7 @@ from typing import Literal
 from genprm.errors import InputError
 from genprm.lab.families import FAMILIES, Family
 from genprm.lab.program import Expression, Node
-from genprm.lab.story import Story, tell
+from genprm.lab.story import SIDE_SHARE, Story, tell
 from genprm.types import Solution
 
 Kind = Literal["clean", "slip", "operation", "operand", "skipped", "propagated"]
@@ -97,7 +97,12 @@ class WorldSolution:
 
 
 def make_problem(
-    seed: int, split: Split = "train", *, held_out: bool = False, most_steps: int = MOST_STEPS
+    seed: int,
+    split: Split = "train",
+    *,
+    held_out: bool = False,
+    most_steps: int = MOST_STEPS,
+    side_share: float = SIDE_SHARE,
 ) -> WorldProblem:
     """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps."""
     if held_out and split == "train":
@@ -106,7 +111,7 @@ def make_problem(
     families = [family for family in FAMILIES if family.held_out == held_out]
     while True:
         family = rng.choice(families)
-        story = tell(family, rng, steps=rng.randint(2, most_steps))
+        story = tell(family, rng, rng.randint(2, most_steps), side_share)
         if story is None or _split_of(story.text) != split:
             continue
         return _as_problem(family, story)

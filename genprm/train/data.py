@@ -37,6 +37,7 @@ def open_corpus(options: LabData, data: Mapping[str, str], report: Callable[[str
         gsm8k_share=options.gsm8k_share if rows else 0.0,
         flip_share=options.flip_share,
         grow_over=options.grow_over,
+        side_share=options.side_share,
     )
 
 

@@ -1,4 +1,4 @@
-"""The Docker engine of this machine for the tests, with our image; tests that need it are skipped, loudly, without."""
+"""The sandboxes of this machine for the tests; what needs an engine or bubblewrap is skipped, loudly, without."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import docker
 import pytest
 
 from genprm.errors import SandboxUnavailable
-from genprm.execution import containers, image
+from genprm.execution import DockerSandbox, LocalSandbox, containers, image
+from genprm.execution.bubblewrap import find as find_bubblewrap
 from genprm.execution.daemon import connect, failures
+
+KINDS = ("local", "bubblewrap", "docker")
 
 
 @functools.cache
@@ -38,6 +41,16 @@ def need_image() -> image.Image:
     if os.environ.get("GENPRM_NEED_DOCKER"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def open_kind(kind: str, memory_mb: int = 512) -> DockerSandbox | LocalSandbox:
+    """A sandbox of one of the ``KINDS``, or a skipped test where this machine has none."""
+    if kind == "docker":
+        # One container: what looks for other sessions must land beside them.
+        return DockerSandbox(need_image(), memory_mb=memory_mb, containers=1)
+    if kind == "bubblewrap" and find_bubblewrap() is None:
+        pytest.skip("NOT TESTED in bubblewrap: this machine has none that works")
+    return LocalSandbox(memory_mb=memory_mb, bubblewrap=kind == "bubblewrap")
 
 
 def client() -> docker.APIClient:

@@ -8,30 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from genprm.execution import DockerSandbox, LocalSandbox
 from genprm.execution.attacks import ATTACKS, Attack
-from genprm.execution.attacks.arena import Arena, Attackable
+from genprm.execution.attacks.arena import Arena
 from genprm.execution.attacks.output import STRUCTURE
-from genprm.execution.bubblewrap import find as find_bubblewrap
 from genprm.rationale.splice import neutralise
-from tests.execution.engine import need_image
+from tests.execution.engine import KINDS, open_kind
 
 MEMORY_MB = 256
 """Of a session: what an attack can take before it is stopped."""
 
 
-def open_kind(kind: str) -> Attackable:
-    """A sandbox of that kind, or a skipped test where the machine has none."""
-    if kind == "docker":
-        return DockerSandbox(need_image(), memory_mb=MEMORY_MB, containers=1)  # one: it holds the neighbour too
-    if kind == "bubblewrap" and find_bubblewrap() is None:
-        pytest.skip("NOT TESTED in bubblewrap: this machine has none that works")
-    return LocalSandbox(memory_mb=MEMORY_MB, bubblewrap=kind == "bubblewrap")
-
-
 @contextlib.asynccontextmanager
 async def arena_of(kind: str) -> AsyncIterator[Arena]:
-    async with contextlib.aclosing(open_kind(kind)) as sandbox, Arena(sandbox) as arena:
+    async with contextlib.aclosing(open_kind(kind, MEMORY_MB)) as sandbox, Arena(sandbox) as arena:
         yield arena
 
 
@@ -41,11 +30,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-UNFINISHED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("bubblewrap", "docker")]
-"""Not every case survives there yet; ``-m slow`` shows which."""
-
-
-@pytest.fixture(scope="module", params=["local", *UNFINISHED])
+@pytest.fixture(scope="module", params=KINDS)
 def arena(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Arena]:
     opened = arena_of(request.param)
     with pytest.MonkeyPatch.context() as patch:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from genprm.execution import DockerSandbox, LocalSandbox, Sandbox
+from genprm.execution import Sandbox
 from genprm.execution.contract import CHECKS, Check
-from tests.execution.engine import need_image
+from tests.execution.engine import KINDS, open_kind
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +18,9 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="module", params=["local", "docker"])
+@pytest.fixture(scope="module", params=KINDS)
 def sandbox(runner: asyncio.Runner, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    # One container: checks that look for the processes of other sessions must land beside them.
-    sandbox = (
-        LocalSandbox(memory_mb=512, bubblewrap=False)
-        if request.param == "local"
-        else DockerSandbox(need_image(), memory_mb=512, containers=1)
-    )
+    sandbox = open_kind(request.param)
     yield sandbox
     runner.run(sandbox.aclose())
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from genprm.execution import ExecutionResult, LocalSandbox, Sandbox
+from genprm.execution import ExecutionResult, Sandbox
+from tests.execution.engine import KINDS, open_kind
 
 CORPUS = sorted(Path(__file__).with_name("snippets").glob("*.md"))
 CELL = re.compile(r"^```python\n(.*?)^```\n~~~output\n(.*?)^~~~$", re.DOTALL | re.MULTILINE)
@@ -54,9 +55,9 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="module")
-def local(runner: asyncio.Runner) -> Iterator[Sandbox]:
-    sandbox = LocalSandbox()
+@pytest.fixture(scope="module", params=KINDS)
+def sandbox(runner: asyncio.Runner, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    sandbox = open_kind(request.param)
     yield sandbox
     runner.run(sandbox.aclose())
 
@@ -78,5 +79,5 @@ def test_the_corpus_is_whole() -> None:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.name)
-def test_local(snippet: Snippet, local: Sandbox, runner: asyncio.Runner) -> None:
-    runner.run(check(local, snippet))
+def test_prints_what_it_prints_anywhere(snippet: Snippet, sandbox: Sandbox, runner: asyncio.Runner) -> None:
+    runner.run(check(sandbox, snippet))

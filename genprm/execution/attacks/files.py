@@ -114,10 +114,9 @@ for name, kind in (('null', stat.S_IFCHR), ('disk', stat.S_IFBLK)):
         except OSError: pass
 """
 
-_DELETE_ALL = """
+_DELETE = """
 import os, shutil, sys
-tops = ('/usr', '/bin', '/lib', '/etc', '/home', '/root')
-for path in ('/', sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), *tops):
+for path in ({tops}, sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)):
     shutil.rmtree(path, ignore_errors=True)
 for path in (sys.executable, os.path.realpath(sys.executable), os.__file__, '/bin/sh', '/etc/passwd'):
     for act in (os.unlink, lambda p: open(p, 'w'), lambda p: os.chmod(p, 0), lambda p: os.rename(p, p + '.gone')):
@@ -166,7 +165,13 @@ ATTACKS = (
     attack("F2-tampering", "ok", _TAMPER, later=_UNTAMPERED),
     attack("F3-traps", "ok", _TRAPS, holds=prints("set\n"), later="import os; os.listdir('.')"),
     attack("F3-devices", "ok", _DEVICES, needs="privilege"),
-    attack("F4-delete-everything", "ok", _DELETE_ALL, needs="files", holds=prints("tried\n"), timeout_s=180.0),
+    *(
+        attack(f"F4-delete-{name}", "ok", _DELETE.format(tops=tops), needs=f"files {more}", holds=prints("tried\n"))
+        for name, tops, more in (
+            ("the-system", "'/usr', '/bin', '/lib', '/etc', '/home', '/root'", ""),
+            ("everything", "'/', '/dev/shm', '/tmp'", "neighbours"),
+        )
+    ),
     attack(
         "F4-own-folder", "ok", "import os, shutil; shutil.rmtree(os.getcwd(), True)", "print(2)", holds=prints("2\n")
     ),
