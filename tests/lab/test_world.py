@@ -61,6 +61,15 @@ def test_a_side_step_is_true_and_nothing_builds_on_it() -> None:
         assert all(node.name not in other.expression.names() for other in problem.nodes)
 
 
+def test_steps_that_lead_nowhere_are_as_frequent_as_asked() -> None:
+    def count(share: float) -> int:
+        problems = [make_problem(seed, side_share=share) for seed in range(80)]
+        return sum(any(node.side for node in problem.nodes) for problem in problems)
+
+    assert count(0.0) == 0
+    assert count(1.0) > 2 * count(0.25) > 0
+
+
 def test_every_kind_takes_an_equal_share_and_every_operation_occurs() -> None:
     found = drawn(600)
     assert set(Counter(s.kind for s in found).values()) == {100}
