@@ -33,10 +33,11 @@ from genprm.rationale.settings import Settings
 from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import check_folder
-from genprm.types import Mode, Solution, Verification
+from genprm.types import Mode, Settled, Solution, Verification
 from genprm.verify.aggregate import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
 from genprm.verify.many import OnVote, check_fits, check_votes, in_flight, verify_many
+from genprm.verify.stopping import SETTLES
 from genprm.verify.votes import Judge
 
 Result = TypeVar("Result")
@@ -49,6 +50,8 @@ class Verifier:
     ``engine`` is a kind (``auto``, ``transformers``, ...) or an ``Engine``; ``sandbox`` a kind (``auto``, ``local``,
     ``docker``) or a ``Sandbox``. What you give open stays yours to close. ``settings`` says how a step is judged and
     carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most. ``seed`` is the run's.
+    ``settle`` ends the voting on a solution early, once ``votes`` votes could not change its ``labels`` (the verdict of
+    every step) or its ``first-error`` any more.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Verifier:
         sampling: Sampling | None = None,
         settings: Settings | None = None,
         vote_rule: VoteRule = "mean",
+        settle: Settled = "all",
         concurrency: int | None = None,
         engine_options: Mapping[str, Any] | None = None,
         sandbox_options: Mapping[str, Any] | None = None,
@@ -71,6 +75,8 @@ class Verifier:
         check_votes(votes)
         if vote_rule not in VOTE_RULES:
             raise InputError(f"vote_rule is '{vote_rule}'; it must be one of {', '.join(VOTE_RULES)}")
+        if settle not in SETTLES:
+            raise InputError(f"settle is '{settle}'; it must be one of {', '.join(SETTLES)}")
         if mode is not None and mode not in get_args(Mode):
             raise InputError(f"mode is '{mode}'; it must be one of {', '.join(get_args(Mode))}")
         if concurrency is not None and concurrency < 1:
@@ -81,6 +87,7 @@ class Verifier:
         self.sampling = sampling or Sampling()
         self.settings = _settings(settings, mode, execute)
         self.vote_rule: VoteRule = vote_rule
+        self.settle: Settled = settle
         self.concurrency = concurrency
         self._engine = engine
         self._sandbox = sandbox
@@ -267,7 +274,9 @@ class Verifier:
         return {"kind": "none"} if judge.sandbox is None else {**judge.sandbox.identity, **self._sandbox_options}
 
     def _extent(self) -> dict[str, Any]:
-        return {"votes": self.votes, "vote_rule": self.vote_rule, "concurrency": self.concurrency}
+        return {
+            "votes": self.votes, "vote_rule": self.vote_rule, "settle": self.settle, "concurrency": self.concurrency,
+        }  # fmt: skip
 
 
 def with_ids(solutions: Iterable[Solution]) -> tuple[Solution, ...]:

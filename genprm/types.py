@@ -115,6 +115,7 @@ class Verification:
     predicted_label: int | None
     """First step with reward below 0.5, else -1; ``None`` if a failed step comes before that."""
     score: Scores
-    settled: Settled
+    settled: Settled | None
+    """What further votes cannot change; ``None`` while some are owed."""
     votes: tuple[Vote, ...]
     failures: Mapping[str, int]

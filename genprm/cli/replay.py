@@ -55,16 +55,16 @@ def show(to: Console, before: StepVerdict, after: StepVerdict) -> None:
 
 def _find(run: Path, id: str, index: int) -> tuple[Solution, Vote]:
     from genprm.records.lines import read_lines
-    from genprm.records.results import vote_from_dict
+    from genprm.records.results import read_votes
     from genprm.records.solutions import solution_from_dict
 
     solutions = (solution_from_dict(record) for _, record in read_lines(run / "solutions.jsonl"))
     solution = next((one for one in solutions if one.id == id), None)
     if solution is None:
         raise InputError(f"{run} holds no solution '{id}'; its ids are in solutions.jsonl")
-    for line, record in read_lines(run / "votes.jsonl"):
-        if record.get("id") == id and record.get("vote") == index:
-            return solution, vote_from_dict(record, source=str(run / "votes.jsonl"), line=line)
+    for vote in read_votes(run / "votes.jsonl").get(id, ()):
+        if vote.vote == index:
+            return solution, vote
     raise InputError(f"{run} holds no finished vote {index} of '{id}'; votes count from 0")
 
 

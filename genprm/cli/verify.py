@@ -38,6 +38,10 @@ def verify(
         Literal["auto", "docker", "local"], typer.Option(help="What runs the code that the model writes.")
     ] = "auto",
     vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="How votes become a reward.")] = "mean",
+    settle: Annotated[
+        Literal["all", "labels", "first-error"],
+        typer.Option(help="Stop voting on a solution once further votes cannot change these; all: never."),
+    ] = "all",
     prompt_style: Annotated[
         Literal["chat", "official"], typer.Option(help="official: the format of the published evaluator.")
     ] = "chat",
@@ -68,7 +72,7 @@ def verify(
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
-        sampling=sampling, concurrency=max_in_flight,
+        settle=settle, sampling=sampling, concurrency=max_in_flight,
     )  # fmt: skip
     if dry_run:
         plan(console.out(), loaded, verifier, out)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from genprm.errors import InputError, RecordError
 from genprm.evaluate.statistics import Floats, Interval, f1_difference, f1_interval, mean_interval
-from genprm.records import solution_from_dict, vote_from_dict
+from genprm.records import read_votes, solution_from_dict
 from genprm.records.lines import read_lines
 from genprm.types import Vote
 
@@ -122,20 +122,16 @@ def evaluate_run(run: Path, *, seed: int = 0) -> Report:
         for solution in [solution_from_dict(record, source=str(run / "solutions.jsonl"), line=line)]
     }
     items = {str(item["id"]): _verdict(item, run, line) for line, item in read_lines(run / "items.jsonl")}
-    votes: dict[str, list[Vote]] = {}
-    if (run / "votes.jsonl").exists():
-        for line, record in read_lines(run / "votes.jsonl"):
-            vote = vote_from_dict(record, source=str(run / "votes.jsonl"), line=line)
-            votes.setdefault(vote.id, []).append(vote)
+    votes = read_votes(run / "votes.jsonl")
     known = [solutions[name] for name in items if name in solutions and solutions[name].label is not None]
     if not known:
         raise InputError(f"{run}: none of its {len(items)} solutions has a 'label' to compare with")
     labels = [solution.label for solution in known if solution.label is not None]
     maj = [[items[solution.id]] for solution in known]
-    fewest = min(len(votes.get(solution.id, ())) for solution in known)
-    singles = [
-        [vote_label(vote) for vote in sorted(votes[s.id], key=lambda v: v.vote)[:fewest]] for s in known if fewest
-    ]
+    # Where voting stopped early some votes were never run to their end: they have no label of their own.
+    early = any(item.get("settled") in ("labels", "first-error") for _, item in read_lines(run / "items.jsonl"))
+    fewest = 0 if early else min(len(votes.get(solution.id, ())) for solution in known)
+    singles = [[vote_label(vote) for vote in votes[s.id][:fewest]] for s in known if fewest]
     wrong = with_error(labels)
     kinds = [str(solution.extra.get("kind", "")) for solution in known]
     return Report(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from genprm.records.answers import answers_agree, extract_answer, final_answer_correct, predicted_answer
 from genprm.records.inputs import Loaded, read_solutions
 from genprm.records.lines import dump_line, read_lines, write_lines
-from genprm.records.results import item_to_dict, vote_from_dict, vote_to_dict
+from genprm.records.results import item_to_dict, read_votes, vote_from_dict, vote_to_dict
 from genprm.records.solutions import content_id, solution_from_dict, solution_to_dict
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "predicted_answer",
     "read_lines",
     "read_solutions",
+    "read_votes",
     "solution_from_dict",
     "solution_to_dict",
     "vote_from_dict",

@@ -6,9 +6,11 @@ Fields are exactly those of the design: another program may rely on them. ``key`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from genprm.errors import RecordError
+from genprm.records.lines import parse_lines, read_bytes
 from genprm.types import CodeRun, Failure, Judgement, Mode, StepStatus, StepVerdict, Verification, Vote
 
 
@@ -68,6 +70,24 @@ def _step_from_dict(record: object, source: str, line: int | None) -> StepVerdic
         tokens=reader.take("tokens", int),
         failure=reader.one_of("failure", (*get_args(Failure), None)),
     )
+
+
+def read_votes(path: Path) -> dict[str, list[Vote]]:
+    """The votes of a run by the id of their solution, in the order of their index; none if there is no file.
+
+    Of a key that was written twice the last line stands: a vote that was cut short may have been run further later.
+    What follows the last newline was never finished and is left out.
+    """
+    if not path.exists():
+        return {}
+    data = read_bytes(path)
+    lines = parse_lines(data[: data.rfind(b"\n") + 1], str(path))
+    latest = {str(record.get("key")): (line, record) for line, record in lines}
+    found: dict[str, list[Vote]] = {}
+    for line, record in latest.values():
+        vote = vote_from_dict(record, source=str(path), line=line)
+        found.setdefault(vote.id, []).append(vote)
+    return {name: sorted(votes, key=lambda vote: vote.vote) for name, votes in found.items()}
 
 
 def item_to_dict(item: Verification) -> dict[str, Any]:

@@ -87,12 +87,10 @@ class RunDirectory:
         self.append(vote_to_dict(vote))
 
     def units(self) -> dict[str, dict[str, Any]]:
-        """Finished units by key. A key that was written twice counts once: the first line stands."""
-        found: dict[str, dict[str, Any]] = {}
-        if self._units_path.exists():
-            for _, unit in read_lines(self._units_path):
-                found.setdefault(str(unit.get("key")), unit)
-        return found
+        """Finished units by key. A key that was written twice counts once: the last line stands."""
+        if not self._units_path.exists():
+            return {}
+        return {str(unit.get("key")): unit for _, unit in read_lines(self._units_path)}
 
     def finished(self) -> dict[str, Vote]:
         """Finished votes by key."""

@@ -1,7 +1,8 @@
 """Verify: independent votes on every step of a solution, read out and aggregated.
 
 ``votes`` drives the dialogue of one vote · ``readout`` reads P(Yes) · ``aggregate`` makes the verdict · ``seeds`` say
-what a vote depends on · ``many`` runs many at once · ``job`` continues a run directory · ``replay`` edits the past
+what a vote depends on · ``course`` and ``stopping`` say which votes are needed · ``many`` runs many at once · ``job``
+continues a run directory · ``replay`` edits the past
 """
 
 from __future__ import annotations

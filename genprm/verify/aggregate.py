@@ -23,7 +23,7 @@ def aggregate(solution: Solution, votes: Sequence[Vote], vote_rule: VoteRule = "
     """
     ordered = tuple(sorted(votes, key=lambda vote: vote.vote))
     columns = [[vote.steps[step] for vote in ordered] for step in range(len(solution.steps))]
-    rewards = tuple(_reward(column, vote_rule) for column in columns)
+    rewards = tuple(_reward(values(column, vote_rule)) for column in columns)
     return Verification(
         id=solution.id,
         rewards=rewards,
@@ -54,15 +54,17 @@ def scores(rewards: Sequence[float | None]) -> Scores:
     return Scores(min=min(known), mean=math.fsum(known) / len(known), product=math.prod(known), last=known[-1])
 
 
-def _reward(column: Sequence[StepVerdict], vote_rule: VoteRule) -> float | None:
+def values(column: Sequence[StepVerdict], vote_rule: VoteRule) -> list[float]:
+    """What the votes that judged a step say of it, between 0 and 1."""
     judged = [step for step in column if step.status == "judged"]
-    values = [float(step.judgement == "Yes") for step in judged] if vote_rule == "majority" else _rewards(judged)
-    # fsum: the exact sum, so the result does not depend on the order of the votes.
-    return math.fsum(values) / len(values) if values else None
-
-
-def _rewards(judged: Sequence[StepVerdict]) -> list[float]:
+    if vote_rule == "majority":
+        return [float(step.judgement == "Yes") for step in judged]
     return [step.reward for step in judged if step.reward is not None]
+
+
+def _reward(said: Sequence[float]) -> float | None:
+    # fsum: the exact sum, so the result does not depend on the order of the votes.
+    return math.fsum(said) / len(said) if said else None
 
 
 def _status(column: Sequence[StepVerdict]) -> StepStatus:

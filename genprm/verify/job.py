@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from genprm.errors import EngineUnavailable, SandboxUnavailable
 from genprm.records import Loaded, item_to_dict
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
-from genprm.types import Solution, Verification, Vote
-from genprm.verify.aggregate import VoteRule, aggregate
+from genprm.types import Settled, Verification, Vote
+from genprm.verify.aggregate import VoteRule
+from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.many import check_fits, check_votes, in_flight
 from genprm.verify.metrics import Progress, Tally
 from genprm.verify.pool import as_finished
@@ -46,13 +48,6 @@ class Summary:
     """Votes that an earlier run had finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    solution: Solution
-    vote: int
-    key: str
-
-
 async def verify_to_dir(
     loaded: Loaded,
     out: Path | str,
@@ -61,6 +56,7 @@ async def verify_to_dir(
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
+    settle: Settled = "all",
     concurrency: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
@@ -75,7 +71,15 @@ async def verify_to_dir(
     with RunDirectory.open(out, configuration, loaded.solutions) as run:
         run.write_environment(environment(**configuration.identity))
         log.info("verify %d solutions with %d votes each, %d in flight", len(loaded.solutions), votes, limit)
-        job = _Job(run, loaded.solutions, configuration.identity, votes, vote_rule, on_progress)
+        stored = run.finished()
+        courses = [
+            Course(
+                solution, votes, settle=settle, vote_rule=vote_rule, key=partial(vote_key, configuration.identity),
+                stored=stored,
+            )
+            for solution in loaded.solutions
+        ]  # fmt: skip
+        job = _Job(run, courses, votes * len(courses), on_progress)
         try:
             await job.work_off(judge, limit)
         finally:
@@ -89,27 +93,16 @@ async def verify_to_dir(
 class _Job:
     """The votes of one run: those there, those that come in, and what is derived from them."""
 
-    def __init__(
-        self,
-        run: RunDirectory,
-        solutions: Sequence[Solution],
-        identity: Mapping[str, Any],
-        votes: int,
-        vote_rule: VoteRule,
-        on_progress: OnProgress | None,
-    ) -> None:
+    def __init__(self, run: RunDirectory, courses: Sequence[Course], most: int, on_progress: OnProgress | None) -> None:
+        """``most``: votes, if none of them turns out not to be needed."""
         self._run = run
-        self._solutions = solutions
-        self._vote_rule = vote_rule
+        self._courses = courses
+        self._most = most
         self._on_progress = on_progress
-        self._units = [_Unit(s, vote, vote_key(identity, s, vote)) for s in solutions for vote in range(votes)]
-        stored = run.finished()
-        self._votes = {unit.key: stored[unit.key] for unit in self._units if unit.key in stored}
-        self._missing = {s.id: votes for s in solutions}
-        for vote in self._votes.values():
-            self._missing[vote.id] -= 1
-        self._complete = sum(missing == 0 for missing in self._missing.values())
-        self.reused = len(self._votes)
+        self._feed = Feed([unit for course in courses for unit in course.start()])
+        self.reused = sum(course.reused for course in courses)
+        self._done = self.reused
+        self._complete = sum(course.finished for course in courses)
         self._tally = Tally()
         self._lost: list[EngineUnavailable | SandboxUnavailable] = []
         self._lost_in_a_row = 0
@@ -118,32 +111,28 @@ class _Job:
     async def work_off(self, judge: Judge, limit: int) -> None:
         """Run the votes that are owed, until done or until the infrastructure counts as down."""
 
-        async def work(unit: _Unit) -> Attempt:
-            return await attempt_vote(unit.solution, unit.vote, judge, key=unit.key)
+        async def work(unit: Unit) -> tuple[Unit, Attempt]:
+            return unit, await attempt_vote(unit.solution, unit.vote, judge, key=unit.key, steps=unit.steps)
 
-        async with aclosing(as_finished(self._owed(), work, limit)) as attempts:
-            async for attempt in attempts:
+        async with aclosing(as_finished(self._take, work, limit)) as attempts:
+            async for unit, attempt in attempts:
                 if attempt.error is None:
-                    self._keep(attempt.vote)
+                    self._keep(unit, attempt.vote)
                 else:
                     self._lose(attempt.vote, attempt.error)
 
-    def _owed(self) -> Iterator[_Unit]:
-        for unit in self._units:
-            if self._lost_in_a_row >= LOST_IN_A_ROW:
-                return
-            if unit.key not in self._votes:
-                yield unit
+    def _take(self) -> Unit | None:
+        return None if self._lost_in_a_row >= LOST_IN_A_ROW else self._feed.take()
 
-    def _keep(self, vote: Vote) -> None:
+    def _keep(self, unit: Unit, vote: Vote) -> None:
         self._run.append_vote(vote)
-        self._votes[vote.key] = vote
-        self._missing[vote.id] -= 1
-        self._complete += self._missing[vote.id] == 0
+        self._feed.put(unit, vote)
+        self._done += 1
+        self._complete += unit.course.finished
         self._lost_in_a_row = 0
         self._tally.add(vote)
         if self._on_progress is not None:
-            counts = (len(self._votes), len(self._units), self._complete, len(self._solutions))
+            counts = (self._done, self._most, self._complete, len(self._courses))
             self._on_progress(Progress(vote, *counts, self._tally, self._age()))
 
     def _lose(self, vote: Vote, error: EngineUnavailable | SandboxUnavailable) -> None:
@@ -157,17 +146,14 @@ class _Job:
 
     def write_results(self) -> tuple[tuple[Verification, ...], Mapping[str, Any]]:
         """items.jsonl and metrics.json, from the votes that are there."""
-        votes: dict[str, list[Vote]] = {solution.id: [] for solution in self._solutions}
         tally = Tally()
-        for unit in self._units:
-            if unit.key in self._votes:
-                votes[unit.solution.id].append(self._votes[unit.key])
-                tally.add(self._votes[unit.key])
-        items = tuple(aggregate(s, votes[s.id], self._vote_rule) for s in self._solutions)
+        for vote in (vote for course in self._courses for vote in course.votes):
+            tally.add(vote)
+        items = tuple(course.result() for course in self._courses)
         self._run.write_items(item_to_dict(item) for item in items)
         metrics = {
-            "solutions": len(self._solutions),
-            "votes_owed": len(self._units) - len(self._votes),
+            "solutions": len(self._courses),
+            "votes_owed": self._owed,
             **tally.as_dict(),
             "lost": len(self._lost),
             "timing": self._timing(),
@@ -187,15 +173,18 @@ class _Job:
             "tokens_per_s": self._tally.tokens / seconds if seconds else None,
         }
 
+    @property
+    def _owed(self) -> int:
+        return sum(course.owed for course in self._courses)
+
     def _age(self) -> float:
         return time.monotonic() - self._started
 
     def raise_if_lost(self) -> None:
         """Raise the first infrastructure failure, with how much is owed and what to do."""
         if self._lost:
-            owed = len(self._units) - len(self._votes)
             kind = type(self._lost[0])
             raise kind(
-                f"{self._lost[0]}; {owed} of {len(self._units)} votes are owed in {self._run.path}: "
+                f"{self._lost[0]}; {self._owed} of {self._most} votes are owed in {self._run.path}: "
                 "run the same command again to continue"
             )

@@ -7,8 +7,9 @@ from contextlib import aclosing
 
 from genprm import prompts
 from genprm.errors import InputError, RecordError
-from genprm.types import Solution, Verification, Vote
-from genprm.verify.aggregate import VoteRule, aggregate
+from genprm.types import Settled, Solution, Verification, Vote
+from genprm.verify.aggregate import VoteRule
+from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.pool import as_finished
 from genprm.verify.votes import Attempt, Judge, attempt_vote
 
@@ -69,6 +70,7 @@ async def verify_many(
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
+    settle: Settled = "all",
     concurrency: int | None = None,
     on_vote: OnVote | None = None,
 ) -> AsyncGenerator[tuple[int, Verification], None]:
@@ -79,18 +81,19 @@ async def verify_many(
     """
     check_votes(votes)
     check_fits(solutions, judge)
-    collected: list[list[Vote]] = [[] for _ in solutions]
-    units = ((index, vote) for index in range(len(solutions)) for vote in range(votes))
+    places = {solution.id: index for index, solution in enumerate(solutions)}
+    courses = (Course(solution, votes, settle=settle, vote_rule=vote_rule) for solution in solutions)
+    feed = Feed(unit for course in courses for unit in course.start())
 
-    async def work(unit: tuple[int, int]) -> tuple[int, Attempt]:
-        return unit[0], await attempt_vote(solutions[unit[0]], unit[1], judge)
+    async def work(unit: Unit) -> tuple[Unit, Attempt]:
+        return unit, await attempt_vote(unit.solution, unit.vote, judge, steps=unit.steps)
 
-    async with aclosing(as_finished(units, work, in_flight(judge, concurrency))) as attempts:
-        async for index, attempt in attempts:
+    async with aclosing(as_finished(feed.take, work, in_flight(judge, concurrency))) as attempts:
+        async for unit, attempt in attempts:
             if attempt.error is not None:
                 raise attempt.error
-            collected[index].append(attempt.vote)
+            feed.put(unit, attempt.vote)
             if on_vote is not None:
                 on_vote(attempt.vote)
-            if len(collected[index]) == votes:
-                yield index, aggregate(solutions[index], collected[index], vote_rule)
+            if unit.course.finished:
+                yield places[unit.solution.id], unit.course.result()

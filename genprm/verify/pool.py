@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 Unit = TypeVar("Unit")
@@ -11,22 +11,18 @@ Result = TypeVar("Result")
 
 
 async def as_finished(
-    units: Iterable[Unit], work: Callable[[Unit], Awaitable[Result]], limit: int
+    take: Callable[[], Unit | None], work: Callable[[Unit], Awaitable[Result]], limit: int
 ) -> AsyncGenerator[Result, None]:
-    """Start units in order, at most ``limit`` at once; yield each result as it finishes.
+    """Start the units that ``take`` gives, at most ``limit`` at once; yield each result as it finishes.
 
-    Units are drawn only when there is room. The first exception ends the iteration; what is still in flight then, or
-    when the caller stops early, is cancelled and awaited.
+    ``take`` is asked only when there is room; after a ``None`` it is asked again when results are in, for they may
+    have brought new units. The first exception ends the iteration; what is still in flight then, or when the caller
+    stops early, is cancelled and awaited.
     """
-    iterator = iter(units)
     pending: set[asyncio.Future[Result]] = set()
     try:
         while True:
-            while len(pending) < limit:
-                try:
-                    unit = next(iterator)
-                except StopIteration:
-                    break
+            while len(pending) < limit and (unit := take()) is not None:
                 pending.add(asyncio.ensure_future(work(unit)))
             if not pending:
                 return

@@ -113,14 +113,16 @@ class StepDriver:
         return self._opening + prompts.encode(action.segments, self._judge.engine.tokenizer).ids
 
 
-async def attempt_vote(solution: Solution, index: int, judge: Judge, *, key: str = "") -> Attempt:
-    """Run one vote to its end. Infrastructure failures are caught here and nowhere else."""
+async def attempt_vote(
+    solution: Solution, index: int, judge: Judge, *, key: str = "", steps: int | None = None
+) -> Attempt:
+    """Run one vote to its end, or to its first so many ``steps``. Infrastructure failures are caught here alone."""
     seed = vote_seed(judge.run_seed, solution.id, index)
     verdicts: list[StepVerdict] = []
     error: EngineUnavailable | SandboxUnavailable | None = None
     try:
         async with LazySession(judge.sandbox) as session:
-            await _run_steps(solution, judge, session, seed, verdicts)
+            await _run_steps(solution, len(solution.steps) if steps is None else steps, judge, session, seed, verdicts)
     except (EngineUnavailable, SandboxUnavailable) as caught:
         error = caught
         failure: Failure = "engine" if isinstance(caught, EngineUnavailable) else "sandbox"
@@ -137,10 +139,10 @@ async def run_vote(solution: Solution, index: int, judge: Judge, *, key: str = "
 
 
 async def _run_steps(
-    solution: Solution, judge: Judge, session: LazySession, seed: int, verdicts: list[StepVerdict]
+    solution: Solution, steps: int, judge: Judge, session: LazySession, seed: int, verdicts: list[StepVerdict]
 ) -> None:
     turns: list[Turn] = []
-    for step in range(len(solution.steps)):
+    for step in range(steps):
         driver = StepDriver(judge, session, solution, step, tuple(turns), seed)
         verdict, turn = await drive(driver, judge, step)
         verdicts.append(verdict)

@@ -79,7 +79,7 @@ def render(title: str, config: Mapping[str, Any], pages: Sequence[ItemPage]) -> 
 
 def _pages(run_dir: Path) -> list[ItemPage]:
     from genprm.records.lines import parse_lines, read_bytes
-    from genprm.records.results import vote_from_dict
+    from genprm.records.results import read_votes
     from genprm.records.solutions import solution_from_dict
 
     def lines(name: str, *, needed: bool = False) -> list[tuple[int, dict[str, Any]]]:
@@ -96,15 +96,9 @@ def _pages(run_dir: Path) -> list[ItemPage]:
         solution_from_dict(record, source="solutions.jsonl", line=line)
         for line, record in lines("solutions.jsonl", needed=True)
     ]
-    votes: dict[str, list[Any]] = {}
-    for line, record in lines("votes.jsonl"):
-        vote = vote_from_dict(record, source="votes.jsonl", line=line)
-        votes.setdefault(vote.id, []).append(vote)
+    votes = read_votes(run_dir / "votes.jsonl")
     items = {record["id"]: record for _, record in lines("items.jsonl")}
-    return [
-        item_page(one, sorted(votes.get(one.id, ()), key=lambda vote: vote.vote), items.get(one.id))
-        for one in solutions
-    ]
+    return [item_page(one, votes.get(one.id, []), items.get(one.id)) for one in solutions]
 
 
 def _config(run_dir: Path) -> dict[str, Any]:

@@ -102,6 +102,22 @@ def test_more_votes_later_use_the_earlier_ones(tmp_path: Path) -> None:
     assert {len(item.votes) for item in run(tmp_path, votes=2).items} == {2}
 
 
+def test_an_early_stop_gives_the_labels_of_all_votes_and_is_completed_later(tmp_path: Path) -> None:
+    extent: dict[str, Any] = {"votes": 8, "vote_rule": "majority"}
+    whole = run(tmp_path / "whole", **extent)
+    for settle in ("labels", "first-error"):
+        early = run(tmp_path / settle, **extent, settle=settle)
+        assert early.metrics["votes"] < whole.metrics["votes"]
+        assert early.metrics["votes_owed"] == 0
+        assert [item.predicted_label for item in early.items] == [item.predicted_label for item in whole.items]
+        assert settle in {item.settled for item in early.items}
+        again = run(tmp_path / settle, **extent, settle=settle)
+        assert again.reused == again.metrics["votes"] == early.metrics["votes"]
+        completed = run(tmp_path / settle, **extent)
+        assert (tmp_path / settle / "items.jsonl").read_bytes() == (tmp_path / "whole" / "items.jsonl").read_bytes()
+        assert completed.items == whole.items
+
+
 def test_bad_input_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(InputError, match="votes is 0"):

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 
 import pytest
 
 from genprm.verify.pool import as_finished
+
+
+def given(*units: int) -> Callable[[], int | None]:
+    """These units, then none."""
+    rest = iter(units)
+    return lambda: next(rest, None)
 
 
 def test_results_come_as_they_finish_and_never_more_than_the_limit_at_once() -> None:
@@ -22,7 +28,7 @@ def test_results_come_as_they_finish_and_never_more_than_the_limit_at_once() -> 
         return ticks
 
     async def main() -> list[int]:
-        return [result async for result in as_finished([50, 1, 10, 2], work, 2)]
+        return [result async for result in as_finished(given(50, 1, 10, 2), work, 2)]
 
     assert asyncio.run(main()) == [1, 10, 2, 50]
     assert most == 2
@@ -31,20 +37,36 @@ def test_results_come_as_they_finish_and_never_more_than_the_limit_at_once() -> 
 def test_units_are_drawn_only_when_there_is_room() -> None:
     drawn: list[int] = []
 
-    def units() -> Iterator[int]:
-        for index in range(100):
-            drawn.append(index)
-            yield index
+    def take() -> int:
+        drawn.append(len(drawn))
+        return drawn[-1]
 
     async def work(unit: int) -> int:
         return unit
 
     async def main() -> None:
-        async with aclosing(as_finished(units(), work, 3)) as results:
+        async with aclosing(as_finished(take, work, 3)) as results:
             await anext(results)
 
     asyncio.run(main())
     assert len(drawn) == 3
+
+
+def test_results_may_bring_new_units() -> None:
+    waiting = [3]
+
+    async def work(unit: int) -> int:
+        await asyncio.sleep(0)
+        return unit
+
+    async def main() -> list[int]:
+        found = []
+        async for result in as_finished(lambda: waiting.pop() if waiting else None, work, 2):
+            found.append(result)
+            waiting.extend(range(result))
+        return found
+
+    assert sorted(asyncio.run(main())) == [0, 0, 0, 0, 1, 1, 2, 3]
 
 
 def test_the_rest_is_cancelled_and_awaited_when_the_caller_stops_or_a_unit_fails() -> None:
@@ -62,12 +84,12 @@ def test_the_rest_is_cancelled_and_awaited_when_the_caller_stops_or_a_unit_fails
         return unit
 
     async def stop() -> None:
-        async with aclosing(as_finished([0, 2, 3], work, 3)) as results:
+        async with aclosing(as_finished(given(0, 2, 3), work, 3)) as results:
             async for _ in results:
                 break
 
     async def fail() -> None:
-        async for _ in as_finished([1, 4], work, 2):
+        async for _ in as_finished(given(1, 4), work, 2):
             pass
 
     asyncio.run(stop())
