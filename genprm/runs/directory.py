@@ -24,11 +24,11 @@ from typing import IO, Any
 
 from genprm.errors import IdentityError, InputError
 from genprm.records.lines import dump_line, read_lines, replace_text, write_lines
-from genprm.records.results import vote_from_dict, vote_to_dict
 from genprm.records.solutions import solution_to_dict
 from genprm.runs.configuration import Configuration
 from genprm.runs.logfile import LogFile
-from genprm.types import Solution, Vote
+from genprm.runs.units import Mark, UnitFile, cut_torn_line, write_all
+from genprm.types import Solution
 
 VOTES = "votes.jsonl"
 ERRORS = "errors.jsonl"
@@ -39,17 +39,23 @@ _BEGUN = {".lock", "log", "solutions.jsonl", ".solutions.jsonl.new", ".config.ya
 class RunDirectory:
     """One open run directory. Made by ``open``; a context manager that gives the lock back."""
 
-    def __init__(self, path: Path, units: str, lock: IO[str]) -> None:
+    def __init__(self, path: Path, units: UnitFile, lock: IO[str]) -> None:
         self.path = path
         self.log = path / "log"
-        self._units_path = path / units
+        self.units = units
+        """The finished units of work."""
         self._lock = lock
-        self._units: IO[bytes] | None = None
         self._log_file = LogFile(self.log / "genprm.log")
 
     @classmethod
     def open(
-        cls, path: Path | str, configuration: Configuration, solutions: Sequence[Solution], *, units: str = VOTES
+        cls,
+        path: Path | str,
+        configuration: Configuration,
+        solutions: Sequence[Solution],
+        *,
+        units: str = VOTES,
+        mark: Mark = lambda line: False,
     ) -> RunDirectory:
         """Create the directory, or continue the run of the same identity that it holds.
 
@@ -63,11 +69,15 @@ class RunDirectory:
             (path / "log").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
-        run = cls(path, units, _lock(path))
+        lock = _lock(path)
         try:
             check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
-            for name in (units, ERRORS):
-                _cut_torn_line(path / name)
+            cut_torn_line(path / ERRORS)
+            run = cls(path, UnitFile(path / units, mark), lock)
+        except BaseException:
+            lock.close()
+            raise
+        try:
             write_lines(path / "solutions.jsonl", (solution_to_dict(solution) for solution in solutions))
             # Last: a folder counts as a run once its configuration is there, with the records that it needs.
             replace_text(path / "config.yaml", configuration.dump())
@@ -76,32 +86,11 @@ class RunDirectory:
             raise
         return run
 
-    def append(self, unit: Mapping[str, Any]) -> None:
-        """Add one finished unit of work; it survives a kill once this returns."""
-        if self._units is None:
-            self._units = self._units_path.open("ab", buffering=0)
-        _write(self._units, self._units_path, unit)
-
-    def append_vote(self, vote: Vote) -> None:
-        """Add one finished vote."""
-        self.append(vote_to_dict(vote))
-
-    def units(self) -> dict[str, dict[str, Any]]:
-        """Finished units by key. A key that was written twice counts once: the last line stands."""
-        if not self._units_path.exists():
-            return {}
-        return {str(unit.get("key")): unit for _, unit in read_lines(self._units_path)}
-
-    def finished(self) -> dict[str, Vote]:
-        """Finished votes by key."""
-        source = str(self._units_path)
-        return {key: vote_from_dict(unit, source=source) for key, unit in self.units().items()}
-
     def append_error(self, error: Mapping[str, Any]) -> None:
         """Add one line to errors.jsonl."""
         path = self.path / ERRORS
         with path.open("ab", buffering=0) as file:
-            _write(file, path, error)
+            write_all(file, (dump_line(error) + "\n").encode(), path)
 
     def write_items(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Replace items.jsonl."""
@@ -126,8 +115,7 @@ class RunDirectory:
     def close(self) -> None:
         """Give the lock back. Idempotent."""
         self._log_file.close()
-        if self._units is not None:
-            self._units.close()
+        self.units.close()
         self._lock.close()
 
     def __enter__(self) -> RunDirectory:
@@ -185,35 +173,6 @@ def _lock(path: Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Cut what follows the last newline: a line that a killed process did not finish."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        position = end
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            newline = file.read(position - start).rfind(b"\n")
-            if newline >= 0:
-                position = start + newline + 1
-                break
-            position = start
-        if position < end:
-            file.truncate(position)
-
-
-def _write(file: IO[bytes], path: Path, record: Mapping[str, Any]) -> None:
-    data = (dump_line(record) + "\n").encode()
-    try:
-        # An unbuffered file may write a part; the rest follows, so that the next line starts on its own.
-        while data:
-            data = data[file.write(data) :]
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free space and run the same command again") from error
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ an early stop there is one wave of all votes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from genprm.types import Settled, Solution, StepVerdict, Verification, Vote
 from genprm.verify.aggregate import VoteRule, aggregate, values
 from genprm.verify.stopping import least_more, steps_needed
+from genprm.verify.store import VoteStore, steps_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,73 +39,76 @@ class Course:
         self,
         solution: Solution,
         votes: int,
+        store: VoteStore,
         *,
         settle: Settled = "all",
         vote_rule: VoteRule = "mean",
-        key: Callable[[Solution, int], str] = lambda solution, vote: "",
-        stored: Mapping[str, Vote] | None = None,
+        key: Callable[[Solution, int], str] = lambda solution, vote: f"{solution.id} {vote}",
     ) -> None:
-        """``stored``: votes of earlier runs by key. One that was cut short counts where no more of it is needed."""
+        """``store`` may hold votes of earlier runs. One that was cut short counts where no more of it is needed."""
         self.solution = solution
         self.reused = 0
         self._most = votes
+        self._store = store
         self._settle = settle
         self._vote_rule = vote_rule
         self._key = key
-        self._stored = stored or {}
-        self._votes: list[Vote] = []
-        """Those before the wave, by index."""
-        self._wave: dict[int, Vote | None] = {}
+        self._keys: list[str] = []
+        """Of the votes before the wave, by index."""
+        self._wave: dict[str, bool] = {}
+        """Keys of the wave, by index, and whether each vote is in."""
 
     @property
     def finished(self) -> bool:
         """Enough votes are in."""
-        return not self._wave and bool(self._votes)
+        return not self._wave and bool(self._keys)
 
     @property
     def owed(self) -> int:
         """Votes of the present wave that are not in."""
-        return sum(vote is None for vote in self._wave.values())
+        return sum(not there for there in self._wave.values())
 
-    @property
-    def votes(self) -> tuple[Vote, ...]:
+    def votes(self) -> list[Vote]:
         """The votes that are in, by index."""
-        return (*self._votes, *(vote for vote in self._wave.values() if vote is not None))
+        return [self._store[key] for key in (*self._keys, *(key for key, there in self._wave.items() if there))]
 
     def start(self) -> list[Unit]:
         """Begin; the votes to run first, none if those of earlier runs suffice."""
         return self._next_waves()
 
     def add(self, vote: Vote) -> list[Unit]:
-        """A vote has been run; the votes to run next, if this one completed its wave."""
-        self._wave[vote.vote] = vote
+        """Keep a vote that has been run; the votes to run next, if this one completed its wave."""
+        self._store.add(vote)
+        self._wave[vote.key] = True
         return [] if self.owed else self._next_waves()
 
     def _next_waves(self) -> list[Unit]:
         """Go on as far as votes of earlier runs carry."""
         while True:
-            self._votes.extend(vote for vote in self._wave.values() if vote is not None)
+            self._keys.extend(self._wave)
             self._wave = {}
-            remaining = self._most - len(self._votes)
-            columns = [
-                values([vote.steps[step] for vote in self._votes], self._vote_rule)
-                for step in range(len(self.solution.steps))
-            ]
-            more = least_more(columns, remaining, self._settle)
+            count = len(self._keys)
+            columns = [] if self._settle == "all" else self._columns()
+            more = least_more(columns, self._most - count, self._settle)
             if not more:
                 return []
-            steps = steps_needed(columns, remaining, self._settle)
-            units = []
-            for index in range(len(self._votes), len(self._votes) + more):
-                key = self._key(self.solution, index)
-                stored = self._stored.get(key)
-                usable = stored is not None and steps_run(stored) >= steps
-                self._wave[index] = stored if usable else None
-                self.reused += usable
-                if not usable:
-                    units.append(Unit(self, index, key, steps))
-            if units:
-                return units
+            steps = steps_needed(columns, self._most - count, self._settle) or len(self.solution.steps)
+            indices = {self._key(self.solution, index): index for index in range(count, count + more)}
+            self._wave = {key: self._has(key, steps) for key in indices}
+            self.reused += sum(self._wave.values())
+            if self.owed:
+                return [Unit(self, indices[key], key, steps) for key, there in self._wave.items() if not there]
+
+    def _columns(self) -> list[list[float]]:
+        votes = self.votes()
+        return [
+            values([vote.steps[step] for vote in votes], self._vote_rule) for step in range(len(self.solution.steps))
+        ]
+
+    def _has(self, key: str, steps: int) -> bool:
+        if key not in self._store:
+            return False
+        return not self._store.is_cut(key) or steps_run(self._store[key]) >= steps
 
     def result(self) -> Verification:
         """The item of the votes that are in.
@@ -112,26 +116,17 @@ class Course:
         It is ``settled`` by what was asked for; ``None`` while votes are owed. An item settled as to its first error
         says nothing of the steps behind that, whatever some votes may know of them.
         """
-        item = aggregate(self.solution, self.votes, self._vote_rule)
+        votes = self.votes()
+        item = aggregate(self.solution, votes, self._vote_rule)
         if not self.finished:
             return replace(item, settled=None)
-        if self._is_whole():
+        if len(self._keys) == self._most and not any(map(self._store.is_cut, self._keys)):
             return item
         if self._settle == "first-error" and item.predicted_label not in (None, -1):
             known = item.predicted_label + 1
-            cut = aggregate(self.solution, [_first_steps(vote, known) for vote in self.votes], self._vote_rule)
+            cut = aggregate(self.solution, [_first_steps(vote, known) for vote in votes], self._vote_rule)
             item = replace(cut, votes=item.votes)
         return replace(item, settled=self._settle)
-
-    def _is_whole(self) -> bool:
-        all_steps = len(self.solution.steps)
-        return len(self._votes) == self._most and all(steps_run(vote) == all_steps for vote in self._votes)
-
-
-def steps_run(vote: Vote) -> int:
-    """How far a vote was run. One that failed at a step was run to its end."""
-    ran = [step.status for step in vote.steps if step.status != "not_run"]
-    return len(vote.steps) if "failed" in ran else len(ran)
 
 
 def _first_steps(vote: Vote, count: int) -> Vote:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from genprm.verify.many import check_fits, check_votes, in_flight
 from genprm.verify.metrics import Progress, Tally
 from genprm.verify.pool import as_finished
 from genprm.verify.seeds import vote_key
+from genprm.verify.store import FileVotes, line_is_cut
 from genprm.verify.votes import Attempt, Judge, attempt_vote
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Summary:
 
     path: Path
     items: tuple[Verification, ...]
-    """In input order."""
+    """In input order, without their votes: a run may be too large for memory, and its directory holds them."""
     metrics: Mapping[str, Any]
     reused: int
     """Votes that an earlier run had finished."""
@@ -68,14 +69,14 @@ async def verify_to_dir(
     check_votes(votes)
     limit = in_flight(judge, concurrency)
     check_fits(loaded.solutions, judge, source=loaded.source, lines=loaded.lines)
-    with RunDirectory.open(out, configuration, loaded.solutions) as run:
+    with RunDirectory.open(out, configuration, loaded.solutions, mark=line_is_cut) as run:
         run.write_environment(environment(**configuration.identity))
         log.info("verify %d solutions with %d votes each, %d in flight", len(loaded.solutions), votes, limit)
-        stored = run.finished()
+        store = FileVotes(run.units)
         courses = [
             Course(
-                solution, votes, settle=settle, vote_rule=vote_rule, key=partial(vote_key, configuration.identity),
-                stored=stored,
+                solution, votes, store, settle=settle, vote_rule=vote_rule,
+                key=partial(vote_key, configuration.identity),
             )
             for solution in loaded.solutions
         ]  # fmt: skip
@@ -125,7 +126,6 @@ class _Job:
         return None if self._lost_in_a_row >= LOST_IN_A_ROW else self._feed.take()
 
     def _keep(self, unit: Unit, vote: Vote) -> None:
-        self._run.append_vote(vote)
         self._feed.put(unit, vote)
         self._done += 1
         self._complete += unit.course.finished
@@ -146,11 +146,17 @@ class _Job:
 
     def write_results(self) -> tuple[tuple[Verification, ...], Mapping[str, Any]]:
         """items.jsonl and metrics.json, from the votes that are there."""
-        tally = Tally()
-        for vote in (vote for course in self._courses for vote in course.votes):
-            tally.add(vote)
-        items = tuple(course.result() for course in self._courses)
-        self._run.write_items(item_to_dict(item) for item in items)
+        tally, items = Tally(), []
+
+        def records() -> Iterator[dict[str, Any]]:
+            for course in self._courses:
+                item = course.result()
+                for vote in item.votes:
+                    tally.add(vote)
+                items.append(replace(item, votes=()))
+                yield item_to_dict(item)
+
+        self._run.write_items(records())
         metrics = {
             "solutions": len(self._courses),
             "votes_owed": self._owed,
@@ -159,7 +165,7 @@ class _Job:
             "timing": self._timing(),
         }
         self._run.write_metrics(metrics)
-        return items, metrics
+        return tuple(items), metrics
 
     def _timing(self) -> Mapping[str, Any]:
         """Seconds and speed of this run, and the seconds of all runs of the directory."""

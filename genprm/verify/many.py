@@ -11,6 +11,7 @@ from genprm.types import Settled, Solution, Verification, Vote
 from genprm.verify.aggregate import VoteRule
 from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.pool import as_finished
+from genprm.verify.store import MemoryVotes
 from genprm.verify.votes import Attempt, Judge, attempt_vote
 
 DEFAULT_IN_FLIGHT = 64
@@ -82,11 +83,11 @@ async def verify_many(
     check_votes(votes)
     check_fits(solutions, judge)
     places = {solution.id: index for index, solution in enumerate(solutions)}
-    courses = (Course(solution, votes, settle=settle, vote_rule=vote_rule) for solution in solutions)
+    courses = (Course(solution, votes, MemoryVotes(), settle=settle, vote_rule=vote_rule) for solution in solutions)
     feed = Feed(unit for course in courses for unit in course.start())
 
     async def work(unit: Unit) -> tuple[Unit, Attempt]:
-        return unit, await attempt_vote(unit.solution, unit.vote, judge, steps=unit.steps)
+        return unit, await attempt_vote(unit.solution, unit.vote, judge, key=unit.key, steps=unit.steps)
 
     async with aclosing(as_finished(feed.take, work, in_flight(judge, concurrency))) as attempts:
         async for unit, attempt in attempts:

@@ -15,6 +15,7 @@ from genprm import Solution, Verifier, Vote
 from genprm.engines.base import Sampling
 from genprm.evaluate import F1Result, Interval, f1_difference, pass_at_1
 from genprm.evaluate.processbench import hits, vote_label, with_error
+from genprm.records import read_votes
 from genprm.records.lines import write_lines
 from genprm.records.solutions import solution_to_dict
 from genprm.verify import Progress, aggregate
@@ -79,14 +80,16 @@ def judge(
     solutions: Sequence[Solution], out: Path, options: argparse.Namespace, *, votes: int | None = None, **settings: Any
 ) -> Judged:
     """Verify ``solutions`` into ``out``, continuing what is there. ``settings`` are those of ``Verifier``."""
-    print(f"{out.name}: {len(solutions)} solutions, {votes or options.votes} votes each", file=sys.stderr)
+    count = votes or options.votes
+    print(f"{out.name}: {len(solutions)} solutions, {count} votes each", file=sys.stderr)
     shown = Shown()
     with Verifier(
-        options.model, votes=votes or options.votes, seed=options.seed, sampling=SAMPLING,
+        options.model, votes=count, seed=options.seed, sampling=SAMPLING,
         concurrency=options.max_in_flight, **settings,
     ) as verifier:  # fmt: skip
         summary = verifier.verify_to_dir(solutions, out, on_progress=shown)
-    return Judged(tuple(solutions), {item.id: item.votes for item in summary.items})
+    stored = read_votes(summary.path / "votes.jsonl")
+    return Judged(tuple(solutions), {name: tuple(some[:count]) for name, some in stored.items()})
 
 
 class Shown:

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from genprm.errors import IdentityError, InputError, RecordError
+from genprm.records import vote_to_dict
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.types import Solution, StepVerdict, Vote
@@ -17,8 +19,8 @@ CONFIG = Configuration("verify", {"model": "tiny", "sampling": {"top_p": 0.95}, 
 SOLUTIONS = (Solution("p", ("s",), id="a", extra={"more": [1]}), Solution("q", ("t",), id="b"))
 
 
-def vote(key: str) -> Vote:
-    return Vote(key, "a", 0, 1, (StepVerdict("judged", "direct", 1.0, 0.5, 0.0, "Yes"),))
+def vote(key: str) -> dict[str, Any]:
+    return vote_to_dict(Vote(key, "a", 0, 1, (StepVerdict("judged", "direct", 1.0, 0.5, 0.0, "Yes"),)))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -29,45 +31,43 @@ def test_the_records_and_the_configuration_are_there_before_the_first_vote(tmp_p
     with RunDirectory.open(tmp_path / "run", CONFIG, SOLUTIONS) as run:
         assert json.loads((run.path / "solutions.jsonl").read_text().splitlines()[0])["more"] == [1]
         assert Configuration.read(run.path / "config.yaml") == CONFIG
-        assert run.finished() == {}
+        assert not run.units
         assert run.log.is_dir()
 
 
 def test_finished_votes_are_there_when_the_run_is_opened_again(tmp_path: Path) -> None:
     with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
-        run.append_vote(vote("k1"))
-        run.append_vote(vote("k1"))
-        run.append_vote(vote("k2"))
+        run.units.append(vote("k1"))
+        run.units.append(vote("k1"))
+        run.units.append(vote("k2"))
     with RunDirectory.open(tmp_path, replace(CONFIG, extent={"votes": 9}), SOLUTIONS) as run:
-        assert run.finished() == {"k1": vote("k1"), "k2": vote("k2")}
+        assert dict(run.units) == {"k1": vote("k1"), "k2": vote("k2")}
 
 
 @pytest.mark.parametrize("torn", [b'{"key": "k3", "id', b"\xc3", b"x" * 70_000])
 def test_a_torn_last_line_is_cut_and_owed_again(tmp_path: Path, torn: bytes) -> None:
     with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
-        run.append_vote(vote("k1"))
+        run.units.append(vote("k1"))
     with (tmp_path / "votes.jsonl").open("ab") as file:
         file.write(torn)
     with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
-        run.append_vote(vote("k2"))
-        assert list(run.finished()) == ["k1", "k2"]
+        run.units.append(vote("k2"))
+        assert list(run.units) == ["k1", "k2"]
 
 
 def test_a_file_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
     RunDirectory.open(tmp_path, CONFIG, SOLUTIONS).close()
     (tmp_path / "votes.jsonl").write_bytes(b'{"key"')
     with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
-        assert run.finished() == {}
+        assert not run.units
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     RunDirectory.open(tmp_path, CONFIG, SOLUTIONS).close()
     (tmp_path / "votes.jsonl").write_bytes(b"{\n{}\n")
-    with (
-        RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run,
-        pytest.raises(RecordError, match=r"votes\.jsonl, line 1"),
-    ):
-        run.finished()
+    with pytest.raises(RecordError, match=r"votes\.jsonl, line 1"):
+        RunDirectory.open(tmp_path, CONFIG, SOLUTIONS)
+    RunDirectory.open(tmp_path / "other", CONFIG, SOLUTIONS).close()
 
 
 def test_another_identity_is_refused_naming_the_keys_and_nothing_is_written(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with RunDirectory.open(tmp_path, CONFIG, SOLUTIONS) as run:
         (tmp_path / "votes.jsonl").symlink_to("/dev/full")
         with pytest.raises(InputError, match="No space left on device; free space and run"):
-            run.append_vote(vote("k1"))
+            run.units.append(vote("k1"))
         (tmp_path / ".metrics.json.new").mkdir()
         with pytest.raises(InputError, match="cannot write"):
             run.write_metrics({})

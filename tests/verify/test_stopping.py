@@ -9,6 +9,7 @@ from genprm.types import Settled, StepVerdict, Verification, Vote
 from genprm.verify.aggregate import THRESHOLD, VoteRule, aggregate, values
 from genprm.verify.course import Course, Unit
 from genprm.verify.stopping import least_more, surely_no, surely_yes
+from genprm.verify.store import MemoryVotes
 from tests.verify.test_aggregate import Cell, solution, votes
 
 CELLS: st.SearchStrategy[Cell] = st.one_of(
@@ -29,9 +30,10 @@ def solutions_with_all_votes(draw: st.DrawFn) -> list[Vote]:
 
 def run(every: list[Vote], settle: Settled, rule: VoteRule = "mean", stored: list[Vote] | None = None) -> Course:
     """A course to its end, each unit answered by what the vote of that index says of the steps asked for."""
+    store = MemoryVotes({vote.key: vote for vote in stored or []})
     course = Course(
-        solution(len(every[0].steps)), len(every), settle=settle, vote_rule=rule,
-        key=lambda _, index: str(index), stored={vote.key: vote for vote in stored or []},
+        solution(len(every[0].steps)), len(every), store, settle=settle, vote_rule=rule,
+        key=lambda _, index: str(index),
     )  # fmt: skip
     units = course.start()
     while units:
@@ -70,7 +72,7 @@ def test_the_first_error_is_that_of_all_votes(every: list[Vote], rule: VoteRule)
 
 @given(solutions_with_all_votes())
 def test_no_vote_is_run_beyond_the_shortest_beginning_that_settles(every: list[Vote]) -> None:
-    taken = len(run(every, "labels").votes)
+    taken = len(run(every, "labels").votes())
     for shorter in range(1, taken):
         remaining = len(every) - shorter
         columns = [
@@ -84,28 +86,28 @@ def test_no_vote_is_run_beyond_the_shortest_beginning_that_settles(every: list[V
 def test_what_was_skipped_is_run_when_it_is_asked_for(every: list[Vote], settle: Settled) -> None:
     few = every[: len(every) // 2 + 1]
     early = run(few, settle)
-    later = run(every, "all", stored=list(early.votes))
-    assert later.votes == tuple(every)
-    assert run(every, settle, stored=list(early.votes)).result() == run(every, settle).result()
+    later = run(every, "all", stored=early.votes())
+    assert later.votes() == every
+    assert run(every, settle, stored=early.votes()).result() == run(every, settle).result()
 
 
 @given(solutions_with_all_votes(), st.sampled_from(["labels", "first-error"]))
 def test_votes_of_an_earlier_run_change_no_answer(every: list[Vote], settle: Settled) -> None:
     course = run(every, settle, stored=every)
-    assert course.reused == len(course.votes)
+    assert course.reused == len(course.votes())
     assert course.result().predicted_label == run(every, settle).result().predicted_label
 
 
 def test_eight_votes_that_agree_are_settled_by_five() -> None:
     """Soft votes are never quite 1, so four of eight do not settle a Yes: 37.5 % is the most that can be saved."""
-    assert len(run(votes(*[[0.999, 0.999]] * 8), "labels").votes) == 5
-    assert len(run(votes(*[[0.001]] * 8), "labels").votes) == 5
-    assert len(run(votes(*[[1.0]] * 8), "labels").votes) == 4
+    assert len(run(votes(*[[0.999, 0.999]] * 8), "labels").votes()) == 5
+    assert len(run(votes(*[[0.001]] * 8), "labels").votes()) == 5
+    assert len(run(votes(*[[1.0]] * 8), "labels").votes()) == 4
     assert least_more([[0.9] * 4], 4, "labels") == 1
 
 
 def test_behind_a_step_that_is_surely_no_nothing_more_is_run() -> None:
     every = votes(*[[0.6, 0.01, 0.9]] * 8)
     course = run(every, "first-error")
-    assert [sum(step.status == "judged" for step in vote.steps) for vote in course.votes] == [3, 3, 3, 3, 3, 3, 2]
+    assert [sum(step.status == "judged" for step in vote.steps) for vote in course.votes()] == [3, 3, 3, 3, 3, 3, 2]
     assert course.result().predicted_label == aggregate(solution(3), every).predicted_label == 1
