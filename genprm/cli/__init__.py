@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, demo, lab, replay, sandbox, train, verify, view
+from genprm.cli import console, demo, evaluate, lab, replay, sandbox, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
+app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("view")(view.view)
 app.command("replay")(replay.replay)

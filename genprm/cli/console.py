@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 
@@ -44,3 +45,11 @@ def first_error(label: int | None) -> Text:
 def printable(text: str) -> str:
     """The text without control characters: what others wrote must not steer the terminal."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def grid(*columns: str) -> Table:
+    """A plain table with these columns."""
+    made = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column)
+    return made

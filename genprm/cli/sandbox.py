@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from genprm.cli import console
@@ -83,7 +82,7 @@ def _print_survival(to: Console, outcomes: list[Outcome]) -> None:
     """The survival table, and what every breach was."""
     from genprm.execution.doctor import lines
 
-    grid = _grid("attack", "survived", "how")
+    grid = console.grid("attack", "survived", "how")
     for line in lines(outcomes):
         held = len(line.started) - len(line.breaches)
         style = "red" if line.breaches else "green" if line.started else "dim"
@@ -103,7 +102,7 @@ def bench(kind: Kind = "docker") -> None:
     from genprm.execution import open_sandbox
 
     rows = asyncio.run(_measure(open_sandbox(kind)))
-    grid = _grid("", "print(1 + 1)", "p95", "sympy solve", "p95", "sympy/s")
+    grid = console.grid("", "print(1 + 1)", "p95", "sympy solve", "p95", "sympy/s")
     for row in rows:
         grid.add_row(row.way, *_milliseconds(row.trivial), *_milliseconds(row.solve), f"{row.solves_per_s:.1f}")
     console.out().print(grid)
@@ -123,10 +122,3 @@ async def _measure(chosen: Sandbox) -> list[Row]:
 
 def _milliseconds(latency: Latency) -> tuple[str, str]:
     return f"{latency.p50 * 1000:.1f}", f"{latency.p95 * 1000:.1f}"
-
-
-def _grid(*columns: str) -> Table:
-    grid = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column)
-    return grid

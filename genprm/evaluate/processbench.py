@@ -18,7 +18,7 @@ from genprm.errors import InputError, RecordError
 from genprm.evaluate.statistics import Floats, Interval, f1_difference, f1_interval, mean_interval
 from genprm.records import read_votes, solution_from_dict
 from genprm.records.lines import read_lines
-from genprm.types import Vote
+from genprm.types import Solution, Vote
 
 Predicted = int | None
 
@@ -114,18 +114,9 @@ def vote_label(vote: Vote) -> Predicted:
 
 def evaluate_run(run: Path, *, seed: int = 0) -> Report:
     """The figures of a verify run directory. Raises ``InputError`` if it has no items or no labels."""
-    if not (run / "items.jsonl").exists():
-        raise InputError(f"{run} has no items.jsonl; finish the run with genprm verify, or give its folder")
-    solutions = {
-        solution.id: solution
-        for line, record in read_lines(run / "solutions.jsonl")
-        for solution in [solution_from_dict(record, source=str(run / "solutions.jsonl"), line=line)]
-    }
+    known = labelled(run)
     items = {str(item["id"]): _verdict(item, run, line) for line, item in read_lines(run / "items.jsonl")}
     votes = read_votes(run / "votes.jsonl")
-    known = [solutions[name] for name in items if name in solutions and solutions[name].label is not None]
-    if not known:
-        raise InputError(f"{run}: none of its {len(items)} solutions has a 'label' to compare with")
     labels = [solution.label for solution in known if solution.label is not None]
     maj = [[items[solution.id]] for solution in known]
     # Where voting stopped early some votes were never run to their end: they have no label of their own.
@@ -145,6 +136,20 @@ def evaluate_run(run: Path, *, seed: int = 0) -> Report:
         else None,
         recall=recall(maj, labels, kinds, seed=seed) if all(kinds) else {},
     )
+
+
+def labelled(run: Path) -> list[Solution]:
+    """The solutions of a run directory that have an item and a label. Raises ``InputError`` if there are none."""
+    if not (run / "items.jsonl").exists():
+        raise InputError(f"{run} has no items.jsonl; finish the run with genprm verify, or give its folder")
+    names = {str(item["id"]) for _, item in read_lines(run / "items.jsonl")}
+    source = str(run / "solutions.jsonl")
+    lines = read_lines(run / "solutions.jsonl")
+    solutions = (solution_from_dict(record, source=source, line=line) for line, record in lines)
+    known = [solution for solution in solutions if solution.id in names and solution.label is not None]
+    if not known:
+        raise InputError(f"{run}: none of its {len(names)} solutions has a 'label' to compare with")
+    return known
 
 
 def _verdict(item: Mapping[str, Any], run: Path, line: int) -> Predicted:

@@ -1,0 +1,91 @@
+"""How much more votes help: the figures of every N' <= N from one run with N votes, by subsampling."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from genprm.errors import InputError
+from genprm.evaluate.processbench import F1Result, Predicted, labelled, pass_at_1
+from genprm.evaluate.statistics import Floats
+from genprm.records import read_votes
+from genprm.records.lines import read_lines
+from genprm.types import StepVerdict, Vote
+
+VoteRule = Literal["mean", "majority"]
+SUBSETS = 100
+"""Drawn for each number of votes, where there are more."""
+
+
+def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> dict[int, F1Result]:
+    """F1 of Maj@n for n = 1 to the votes of the run, each the mean over subsets of n votes.
+
+    Raises ``InputError`` for a run that is not complete: one whose votes are missing, or that stopped voting early,
+    would make small n look better than it is.
+    """
+    solutions = labelled(run)
+    votes = read_votes(run / "votes.jsonl")
+    counts = {len(votes.get(solution.id, ())) for solution in solutions}
+    settled = {item.get("settled") for _, item in read_lines(run / "items.jsonl")}
+    if settled != {"all"} or len(counts) > 1:
+        raise InputError(
+            f"{run} is not complete (votes to a solution: {min(counts)} to {max(counts)}; settled: "
+            f"{', '.join(sorted(str(one) for one in settled))}); finish it with genprm verify --settle all"
+        )
+    total = counts.pop()
+    labels = [solution.label for solution in solutions if solution.label is not None]
+    curve = {}
+    for size in range(1, total + 1):
+        chosen = subsets(total, size, seed)
+        predicted = [subset_labels(votes[solution.id], chosen, vote_rule) for solution in solutions]
+        curve[size] = pass_at_1(predicted, labels, seed=seed)
+    return curve
+
+
+def subsets(total: int, size: int, seed: int) -> Floats:
+    """(subsets, total): 1 where a vote is in. All subsets of that size, or ``SUBSETS`` drawn ones."""
+    if math.comb(total, size) <= SUBSETS:
+        picked = list(itertools.combinations(range(total), size))
+    else:
+        rng = np.random.default_rng([seed, total, size])
+        picked = [tuple(rng.choice(total, size, replace=False)) for _ in range(SUBSETS)]
+    chosen = np.zeros((len(picked), total))
+    for row, members in enumerate(picked):
+        chosen[row, list(members)] = 1
+    return chosen
+
+
+def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) -> list[Predicted]:
+    """The label that each subset of the votes gives, as ``aggregate`` would."""
+    said = np.array([[_said(step, vote_rule) for step in vote.steps] for vote in votes])
+    sums, counts = chosen @ np.nan_to_num(said), chosen @ ~np.isnan(said)
+    return [_label(row_sums, row_counts) for row_sums, row_counts in zip(sums, counts, strict=True)]
+
+
+def _said(step: StepVerdict, vote_rule: VoteRule) -> float:
+    """What a vote says of a step, between 0 and 1; not a number if it does not judge it."""
+    if step.status != "judged" or step.reward is None:
+        return math.nan
+    return step.reward if vote_rule == "mean" else float(step.judgement == "Yes")
+
+
+def _label(sums: Floats, counts: Floats) -> Predicted:
+    for index, (total, count) in enumerate(zip(sums, counts, strict=True)):
+        if not count:
+            return None
+        if total / count < 0.5:
+            return index
+    return -1
+
+
+def describe(curve: Mapping[int, F1Result]) -> list[list[str]]:
+    """Rows of a table: votes, F1, errors found, clean accepted."""
+    return [
+        [str(size), *(figure.describe() for figure in (one.f1, one.error_accuracy, one.correct_accuracy))]
+        for size, one in curve.items()
+    ]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from genprm.cli import run as genprm
+from genprm.errors import InputError
+from genprm.evaluate import evaluate_run
+from genprm.evaluate.scaling import scaling_curve, subset_labels, subsets
+from genprm.records import item_to_dict, solution_to_dict, vote_to_dict
+from genprm.records.lines import write_lines
+from genprm.types import Settled, Solution, StepVerdict, Vote
+from genprm.verify.aggregate import VoteRule, aggregate
+
+
+def vote(name: str, index: int, *rewards: float | None) -> Vote:
+    steps = [
+        StepVerdict("failed", "direct", failure="budget")
+        if reward is None
+        else StepVerdict("judged", "direct", reward, reward, 1 - reward, "Yes" if reward >= 0.5 else "No")
+        for reward in rewards
+    ]
+    return Vote(f"{name} {index}", name, index, 0, tuple(steps))
+
+
+def write_run(folder: Path, votes: int = 8, settled: Settled | None = "all", missing: int = 0) -> None:
+    """Forty solutions of two steps; a vote finds an error, or sees that there is none, three times of four."""
+    rng = random.Random(0)
+    solutions = [Solution("p", ("s", "t"), id=str(n), label=n % 2 - 1) for n in range(40)]
+    every = []
+    for one in solutions:
+        for index in range(votes):
+            right = rng.random() < 0.75
+            every.append(vote(one.id, index, 0.9 if right == (one.label == -1) else 0.2, rng.choice((0.9, 0.8, None))))
+    items = [aggregate(one, [each for each in every if each.id == one.id]) for one in solutions]
+    write_lines(folder / "solutions.jsonl", map(solution_to_dict, solutions))
+    write_lines(folder / "items.jsonl", [{**item_to_dict(item), "settled": settled} for item in items])
+    write_lines(folder / "votes.jsonl", map(vote_to_dict, every[missing:]))
+
+
+def test_the_curve_rises_from_single_votes_to_all_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    curve, report = scaling_curve(tmp_path), evaluate_run(tmp_path)
+    assert list(curve) == list(range(1, 9))
+    assert curve[8].f1 == report.maj.f1
+    assert report.pass_at_1 is not None and curve[1].f1 == report.pass_at_1.f1
+    assert curve[1].f1.value < curve[3].f1.value < curve[8].f1.value
+    assert scaling_curve(tmp_path) == curve
+
+
+@pytest.mark.parametrize("rule", ["mean", "majority"])
+def test_a_subset_gives_the_label_that_these_votes_alone_would_give(rule: VoteRule) -> None:
+    rng = random.Random(1)
+    solution = Solution("p", ("s", "t"), id="a")
+    votes = [vote("a", n, rng.random(), rng.choice((None, rng.random()))) for n in range(5)]
+    chosen = subsets(5, 3, seed=0)
+    assert len(chosen) == 10
+    expected = [
+        aggregate(solution, [one for one, member in zip(votes, row, strict=True) if member], rule).predicted_label
+        for row in chosen
+    ]
+    assert subset_labels(votes, chosen, rule) == expected
+
+
+def test_an_incomplete_run_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, settled="labels")
+    with pytest.raises(InputError, match=r"settled: labels.*--settle all"):
+        scaling_curve(tmp_path)
+    write_run(tmp_path, missing=2)
+    with pytest.raises(InputError, match="votes to a solution: 6 to 8"):
+        scaling_curve(tmp_path)
+
+
+def test_the_command_prints_and_writes_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path)
+    assert genprm(["evaluate", "processbench", str(tmp_path), "--curve", "--out", str(tmp_path / "figures.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "40 solutions with a label" in printed and "single votes (8)" in printed
+    assert '"curve"' in (tmp_path / "figures.json").read_text()
+    assert genprm(["evaluate", "processbench", str(tmp_path / "none")]) == 2
