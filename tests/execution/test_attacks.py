@@ -11,7 +11,10 @@ import pytest
 from genprm.execution.attacks import ATTACKS, Attack
 from genprm.execution.attacks.arena import Arena
 from genprm.execution.attacks.output import STRUCTURE
+from genprm.execution.bubblewrap import CLAIMS as BUBBLEWRAP
+from genprm.execution.claims import BOUNDED
 from genprm.rationale.splice import neutralise
+from tests.conftest import REPOSITORY
 from tests.execution.engine import KINDS, open_kind
 
 MEMORY_MB = 256
@@ -53,6 +56,13 @@ def test_the_list_is_complete() -> None:
     found = {attack.id for attack in ATTACKS}
     assert {f"{family}{number}" for family, last in wanted.items() for number in range(1, last + 1)} <= found
     assert len({attack.key for attack in ATTACKS}) == len(ATTACKS)
+
+
+@pytest.mark.parametrize(("name", "held"), [("alone", BOUNDED), ("in bubblewrap", BOUNDED | BUBBLEWRAP)])
+def test_the_readme_lists_what_is_not_attacked(name: str, held: frozenset[str]) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    listed = readme.partition(f"<summary>Not attacked: local, {name}</summary>")[2].partition("</details>")[0]
+    assert listed.replace(",", " ").split() == [attack.key for attack in ATTACKS if not attack.needs <= held]
 
 
 def test_the_format_of_rationales_cannot_be_printed() -> None:
