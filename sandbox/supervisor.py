@@ -88,6 +88,8 @@ class Supervisor:
         self.next_look = 0.0
         self.end_of_life = time.monotonic() + settings.lifetime_s
         self.users = None if settings.first_uid is None else Users(settings.first_uid, settings.max_sessions)
+        self.haunted: list[int] = []
+        """User ids of ended sessions some of whose processes were not dead in time."""
         self.oom_kills = oom_kills() if self.users else 0
         self.oom_time = -math.inf
         self.filled = (0, 0)
@@ -185,10 +187,9 @@ class Supervisor:
         try:
             return self.open_as(number, uid)
         except BaseException:
-            if self.users and uid is not None:
+            if uid is not None:
                 kill_all(uid)
-                if self.sweep():
-                    self.users.give_back(uid)
+                self.free(uid, self.sweep())
             raise
 
     def open_as(self, number: int, uid: int | None) -> Session:
@@ -350,8 +351,16 @@ class Supervisor:
         session.channel.close()
         os.close(session.output)
         remove_tree(session.scratch)
-        if self.users and session.uid is not None and all_dead:  # else its id is not used again
-            self.users.give_back(session.uid)
+        if session.uid is not None:
+            self.free(session.uid, all_dead)
+
+    def free(self, uid: int, all_dead: bool) -> None:
+        """Give an id back for another session; one whose processes would not die waits until they have."""
+        assert self.users is not None
+        if all_dead:
+            self.users.give_back(uid)
+        else:
+            self.haunted.append(uid)
 
     def unwatch(self, source: socket.socket | int) -> None:
         if source in self.selector.get_map():
@@ -359,9 +368,9 @@ class Supervisor:
 
     # killing
 
-    def kill_tree(self, root: int, *, spare_root: bool = False) -> bool:
+    def kill_tree(self, root: int, *, spare_root: bool = False, wait_s: float = KILL_WAIT_S) -> bool:
         """Kill a process and its descendants, and wait until they are dead. Whether they are."""
-        patience = time.monotonic() + KILL_WAIT_S
+        patience = time.monotonic() + wait_s
         while living := [pid for pid in tree(root)[spare_root:] if not is_dead(pid)]:
             for pid in living:
                 kill(pid)
@@ -372,18 +381,19 @@ class Supervisor:
         self.reap()
         return True
 
-    def sweep(self) -> bool:
+    def sweep(self, wait_s: float = KILL_WAIT_S) -> bool:
         """Kill what was orphaned to us: whatever a session left behind when it died. Whether nothing of it is left."""
-        patience = time.monotonic() + KILL_WAIT_S
-        while time.monotonic() < patience:
+        patience = time.monotonic() + wait_s
+        while True:
             self.reap()
             ours = {self.template.pid, *(one.pid for one in self.sessions.values() if one.exit_status is None)}
             orphans = [pid for pid in children(os.getpid()) if pid not in ours]
             if not orphans:
                 return True
             for pid in orphans:
-                self.kill_tree(pid)
-        return False
+                self.kill_tree(pid, wait_s=patience - time.monotonic())
+            if time.monotonic() > patience:
+                return False
 
     def reap(self) -> None:
         """Collect our dead children; sessions among them keep their exit status."""
@@ -418,7 +428,11 @@ class Supervisor:
         if now < self.next_look:
             return
         self.next_look = now + TICK_S
-        self.sweep()
+        if self.sweep(wait_s=0) and self.haunted:
+            haunted, self.haunted = self.haunted, []
+            for uid in haunted:
+                kill_all(uid)
+                self.free(uid, self.sweep(wait_s=0))
         self.settle_oom()
         grown = self.files_have_grown()
         for session in list(self.sessions.values()):

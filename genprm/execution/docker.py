@@ -44,6 +44,8 @@ OWN_MB = 512
 """Of supervisor and template, and of what lies in tmpfs."""
 SESSION_PROCESSES = 64
 """Of one session, threads included."""
+SPARE_USERS = 16
+"""User ids of a container beyond its sessions, for ended ones whose processes are slow to die."""
 
 
 class DockerSandbox(SupervisedSandbox):
@@ -80,7 +82,8 @@ class DockerSandbox(SupervisedSandbox):
             processes=8 * SESSION_PROCESSES + self._room,
         )
         self._daemon = Daemon()
-        self._uids = uid_ranges(self._room)
+        self._users = self._room + SPARE_USERS
+        self._uids = uid_ranges(self._users)
         self._looked_for_orphans = False
 
     @classmethod
@@ -139,7 +142,7 @@ class DockerSandbox(SupervisedSandbox):
             "memory_bytes": self._memory_mb << 20,
             "processes": SESSION_PROCESSES,
             "first_uid": next(self._uids),
-            "max_sessions": self._room,
+            "max_sessions": self._users,
             "lifetime_s": END_S,
         }
 

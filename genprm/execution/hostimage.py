@@ -4,7 +4,7 @@
         write_tar(file)                       # what ``docker import`` takes
 
 It holds the running interpreter with its standard library, numpy, sympy and mpmath as installed here, the shared
-libraries that these name, ``/bin/sh``, and the supervisor; no package manager, no setuid program, no file of the user.
+libraries that these name, a shell with a few programs, and the supervisor; no package manager, no setuid program, no file of the user.
 Bytecode is in it, because the root of a container is read-only. Linux with glibc only.
 """
 
@@ -14,6 +14,7 @@ import importlib.util
 import io
 import os
 import py_compile
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -29,6 +30,8 @@ HOME = PurePosixPath("/opt/genprm")
 """Our folder in every image, however it was built: ``bin/python`` runs with the packages, ``sandbox/`` is ours."""
 PREFIX = PurePosixPath("/usr/local")
 PACKAGES = ("mpmath", "numpy", "sympy")
+PROGRAMS = ("sh", "cat", "echo", "head", "ls", "sleep", "true", "yes")
+"""What code that looks beyond Python expects to find on any Linux."""
 INSIDE = tuple(name for name in resources.names("sandbox") if name.endswith(".py"))
 
 NOT_FOR_CODE = {
@@ -72,7 +75,9 @@ class _Assembly:
                 self.tree(HOME / "lib" / name / "site-packages" / folder.name, folder)
         for inside in INSIDE:
             self.text(HOME / "sandbox" / inside, resources.path("sandbox", inside).read_text(), 0o600)
-        self.file(PurePosixPath("/bin/sh"), Path("/bin/sh").resolve(), 0o755)
+        for program in PROGRAMS:
+            if found := shutil.which(program):
+                self.file(PurePosixPath("/bin") / program, Path(found).resolve(), 0o755)
         self.shared_libraries()
         self.text(PurePosixPath("/etc/passwd"), "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
         self.text(PurePosixPath("/etc/group"), "root:x:0:\nnogroup:x:65534:\n")
