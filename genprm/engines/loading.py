@@ -93,7 +93,23 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return names[dtype]
 
 
-def revision(model: str, network: PreTrainedModel) -> str:
+def eos_ids(model: str, tokenizer: PreTrainedTokenizerBase, config: Any) -> frozenset[int]:
+    """Every token that one of the model's three places calls an end of sequence."""
+    from transformers import GenerationConfig
+
+    try:
+        generation = GenerationConfig.from_pretrained(model)
+    except OSError:  # a model without that file
+        generation = None
+    ids: set[int] = set()
+    for owner in (generation, config, tokenizer):
+        value = getattr(owner, "eos_token_id", None)
+        if value is not None:
+            ids.update(value if isinstance(value, list | tuple) else [value])
+    return frozenset(ids)
+
+
+def revision(model: str, config: Any) -> str:
     """What names the weights: the hub commit, or a digest of a local folder.
 
     The digest covers every file's name and size, small files whole and of large ones the first and last mebibyte:
@@ -101,7 +117,7 @@ def revision(model: str, network: PreTrainedModel) -> str:
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return str(getattr(network.config, "_commit_hash", None) or "unknown")
+        return str(getattr(config, "_commit_hash", None) or "unknown")
     digest = hashlib.sha256()
     files = [path for pattern in ("*.json", "*.jinja", *_WEIGHTS) for path in folder.glob(pattern) if path.is_file()]
     for path in sorted(files):

@@ -70,11 +70,11 @@ class TransformersEngine:
         self._identity = {
             "engine": "transformers",
             "model": model,
-            "revision": loading.revision(model, network),
+            "revision": loading.revision(model, network.config),
             "dtype": str(kind).removeprefix("torch."),
         }
         kv = _make_slots(network, kind, place, self._context_length, max_batch, kv_gigabytes)
-        self._eos = _eos_ids(network, self._tokenizer)
+        self._eos = loading.eos_ids(model, self._tokenizer.hf, network.config)
         self._worker = _Worker(network, kv, min(max_batch, kv.count), prefill_tokens, reuse_prefixes)
         self._worker.probe()
         thread = threading.Thread(target=self._worker.run, name="genprm-engine", daemon=True)
@@ -375,16 +375,6 @@ def _context_length(model: str, network: PreTrainedModel, asked: int | None) -> 
     if length is None:
         raise ModelError(f"the configuration of '{model}' does not say its context length; give context_length")
     return length
-
-
-def _eos_ids(network: PreTrainedModel, tokenizer: HFTokenizer) -> frozenset[int]:
-    """Every token that one of the model's three places calls an end of sequence."""
-    ids: set[int] = set()
-    for owner in (network.generation_config, network.config, tokenizer.hf):
-        value = getattr(owner, "eos_token_id", None)
-        if value is not None:
-            ids.update(value if isinstance(value, list | tuple) else [value])
-    return frozenset(ids)
 
 
 def _make_slots(

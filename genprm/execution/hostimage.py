@@ -4,8 +4,8 @@
         write_tar(file)                       # what ``docker import`` takes
 
 It holds the running interpreter with its standard library, numpy, sympy and mpmath as installed here, the shared
-libraries that these name, a shell with a few programs, and the supervisor; no package manager, no setuid program, no file of the user.
-Bytecode is in it, because the root of a container is read-only. Linux with glibc only.
+libraries that these name, a shell with a few programs, and the supervisor; no package manager, no setuid program, no
+file of the user. Bytecode is in it, because the root of a container is read-only. Linux with glibc only.
 """
 
 from __future__ import annotations
