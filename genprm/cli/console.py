@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_SAID = ("genprm.engines", "genprm.execution")
+
 
 def out() -> Console:
     """The console of results."""
@@ -20,11 +22,12 @@ def err() -> Console:
 
 
 def log_to_stderr() -> None:
-    """Show warnings, and which sandbox "auto" is; what else the library logs is for the run directory."""
+    """Show warnings, and which engine and sandbox "auto" is; what else the library logs is for the run directory."""
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("genprm.execution"))
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith(_SAID))
     logging.basicConfig(format="%(message)s", handlers=[handler])
-    logging.getLogger("genprm.execution").setLevel(logging.INFO)
+    for name in _SAID:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def reward(value: float | None) -> Text:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -28,7 +30,11 @@ def verify(
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file, hub:name[:config]:split, or - for stdin.")],
     out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
     model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "genprm-tiny",
-    engine: Annotated[str, typer.Option(help="What runs the model: auto or transformers.")] = "auto",
+    engine: Annotated[str, typer.Option(help="What runs the model: auto, transformers, vllm or openai.")] = "auto",
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the engine, such as base_url=http://host:8000/v1."),
+    ] = None,
     votes: Annotated[int, typer.Option(help="Independent votes on each solution.")] = 8,
     mode: Annotated[
         Literal["direct", "analyze", "code-only", "code"], typer.Option(help="What a rationale consists of.")
@@ -72,7 +78,7 @@ def verify(
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
-        settle=settle, sampling=sampling, concurrency=max_in_flight,
+        settle=settle, sampling=sampling, concurrency=max_in_flight, engine_options=options_of(engine_option or ()),
     )  # fmt: skip
     if dry_run:
         plan(console.out(), loaded, verifier, out)
@@ -129,6 +135,17 @@ def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
         "dry run: nothing was loaded or written",
     ):
         to.print(Text(line), soft_wrap=True)
+
+
+def options_of(texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as a dictionary; values are read as YAML. Raises ``InputError`` for one without ``=``."""
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.isidentifier():
+            raise InputError(f"--engine-option is '{text}'; it must be NAME=VALUE, such as context_length=4096")
+        found[name] = yaml.safe_load(value)
+    return found
 
 
 def settings_of(mode: Any, execute: bool, prompt_style: Any, read_out: Any, history: str) -> Settings:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
+import logging
 from typing import Any
 
 from genprm.engines.base import Completion, Engine, GenerationRequest, Sampling, StopReason, Tokenizer
@@ -25,16 +28,35 @@ __all__ = [
 ]
 
 
+KINDS = ("transformers", "vllm", "openai")
+
+log = logging.getLogger(__name__)
+
+
 def resolve_engine(kind: str) -> str:
-    """The engine that ``kind`` stands for (``auto`` is the transformers engine); ``InputError`` for an unknown one."""
-    if kind in ("auto", "transformers"):
-        return "transformers"
+    """The engine that ``kind`` stands for, ``auto`` being vllm where it is installed. ``InputError`` for others."""
+    if kind == "auto":
+        found = "vllm" if importlib.util.find_spec("vllm") else "transformers"
+        log.info("engine: %s%s", found, "" if found == "vllm" else " (vllm is not installed)")
+        return found
+    if kind in KINDS:
+        return kind
     raise InputError(
-        f"there is no engine '{kind}'; the engines are auto and transformers (and, in Python, ScriptedEngine)"
+        f"there is no engine '{kind}'; the engines are auto, {', '.join(KINDS)} (and, in Python, ScriptedEngine)"
     )
 
 
 def open_engine(kind: str, model: str, **options: Any) -> Engine:
     """An engine for ``model`` (a folder or hub name). ``options`` are those of the engine's class."""
-    resolve_engine(kind)
-    return TransformersEngine(model, **options)
+    from genprm.engines.openai import OpenAIEngine
+    from genprm.engines.vllm import VLLMEngine
+
+    chosen = resolve_engine(kind)
+    known = {"transformers": TransformersEngine, "vllm": VLLMEngine, "openai": OpenAIEngine}[chosen]
+    if unknown := options.keys() - inspect.signature(known).parameters.keys():
+        raise InputError(
+            f"the {chosen} engine has no option '{min(unknown)}'; it has "
+            f"{', '.join(name for name in inspect.signature(known).parameters if name != 'model')}"
+        )
+    engine: Engine = known(model, **options)
+    return engine

@@ -32,6 +32,8 @@ FILES = {
 OPTIONS = {
     "votes 0": (["--votes", "0"], ("votes is 0", "at least 1")),
     "unknown engine": (["--engine", "warp"], ("'warp'", "transformers")),
+    "engine option": (["--engine-option", "base_url"], ("'base_url'", "NAME=VALUE")),
+    "unknown engine option": (["--engine-option", "warp=9"], ("'warp'", "context_length")),
     "unknown mode": (["--mode", "telepathy"], ("--mode", "code-only")),
     "unknown sandbox": (["--sandbox", "bucket"], ("--sandbox", "local")),
     "history": (["--history", "last"], ("'last'", "last-K")),

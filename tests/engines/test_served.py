@@ -1,0 +1,163 @@
+"""vLLM, in process and behind its server, keeps the engine contract and gives the probabilities of transformers.
+
+Needs vLLM, which lives in an environment of its own; see ``.ci/run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib.util
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genprm import resources
+from genprm.engines import Engine, TransformersEngine, contract
+from genprm.engines.openai import OpenAIEngine
+from genprm.engines.vllm import VLLMEngine
+from genprm.errors import EngineUnavailable, InputError
+from tests.engines.models import save_model
+from tests.engines.test_contract import TEXTS, transformers
+
+START_S = 180.0
+
+HAS_VLLM = importlib.util.find_spec("vllm") is not None
+needs_vllm = pytest.mark.skipif(not HAS_VLLM, reason="NOT TESTED WITH VLLM: it is not installed here")
+
+
+class Shared:
+    """An engine that outlives the checks: opening one takes vLLM many seconds. Closing is checked on one of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    async def aclose(self) -> None:
+        """Stays open."""
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"), hidden=128, seed=1)  # heads of 32: the least that it takes
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server(folder: Path, port: int) -> Iterator[str]:
+    """vLLM's server on the model; its address."""
+    command = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--host", "127.0.0.1",
+        "--port", str(port), "--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager",
+        "--gpu-memory-utilization", "0.3", "--block-size", "32", "--generation-config", "vllm",
+    ]  # fmt: skip
+    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + START_S
+            while time.monotonic() < deadline:
+                assert process.poll() is None, "the server ended"
+                with contextlib.suppress(OSError, urllib.error.URLError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                    break
+                time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module", params=["vllm", "openai"])
+def opener(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[], Engine]]:
+    if not HAS_VLLM:
+        pytest.skip("NOT TESTED WITH VLLM: it is not installed here")
+    if request.param == "vllm":
+        yield functools.partial(VLLMEngine, str(folder))
+        return
+    with server(folder, free_port()) as url:
+        yield functools.partial(OpenAIEngine, str(folder), base_url=url, retries=0)
+
+
+@pytest.fixture(scope="module")
+def subject(opener: Callable[[], Engine], runner: asyncio.Runner, folder: Path) -> Iterator[contract.Subject]:
+    async def opened() -> Engine:
+        return opener()
+
+    engine = runner.run(opened())
+    prompts = tuple(engine.tokenizer.encode(text) for text in TEXTS)
+    reference = transformers(folder).reference
+    # vLLM batches as it likes, and a batch of another shape adds up in another order.
+    yield contract.Subject(lambda: Shared(engine), prompts, reference=reference, near_tie=0.1)  # type: ignore[arg-type,return-value]
+    runner.run(engine.aclose())
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract(
+    check: contract.Check, subject: contract.Subject, opener: Callable[[], Engine], runner: asyncio.Runner
+) -> None:
+    if check is contract.closing_is_final_and_idempotent:
+        subject = replace(subject, open=opener)
+    runner.run(check(subject))
+
+
+@needs_vllm
+def test_probabilities_of_the_shipped_model_are_those_of_transformers() -> None:
+    model = resources.model("genprm-tiny")
+
+    async def scored(opened: Callable[[], Engine]) -> list[float]:
+        engine = opened()
+        try:
+            prompt = engine.tokenizer.encode("The code says that it is so.\n**Judgement**: $\\boxed{")
+            options = [engine.tokenizer.encode(word) for word in ("Yes", "No")]
+            return [math.exp(value) for value in await engine.score(prompt, options)]
+        finally:
+            await engine.aclose()
+
+    ours = asyncio.run(scored(lambda: TransformersEngine(model, kv_gigabytes=0.1)))
+    theirs = asyncio.run(scored(lambda: VLLMEngine(model)))
+    assert theirs == pytest.approx(ours, abs=1e-3)
+
+
+def test_no_server_is_one_sentence(folder: Path) -> None:
+    pytest.importorskip("openai")
+    with pytest.raises(EngineUnavailable, match=r"no server answers at http://127\.0\.0\.1:9/v1; start one"):
+        OpenAIEngine(str(folder), base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(InputError, match="max_batch is 0"):
+        OpenAIEngine(str(folder), max_batch=0)
+
+
+def test_options_that_begin_alike_are_asked_for_once() -> None:
+    from genprm.engines.calls import score_options
+
+    asked: list[tuple[tuple[int, ...], Sequence[int]]] = []
+
+    async def following(prompt: tuple[int, ...], tokens: Sequence[int]) -> dict[int, float]:
+        asked.append((prompt, tokens))
+        return {token: -float(token) for token in tokens}
+
+    scores = asyncio.run(score_options((7,), ((1,), (1, 2), (1, 3), ()), 100, following))
+    assert scores == (-1.0, -3.0, -4.0, 0.0)
+    assert asked == [((7,), [1]), ((7, 1), [2, 3])]
