@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -14,12 +15,21 @@ from users import SHARED_FOLDERS, acting_as, shared_files
 UNSEEN = 1 << 62
 """More than any limit: what a session holds that hides it."""
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Of our own container, in control groups of version 2 and of version 1."""
 
 
 def oom_kills() -> int:
     """How many processes of the container the kernel has killed for memory; 0 where it does not say."""
     return max(read_number(path, "oom_kill") for path in OOM_COUNTERS)
+
+
+def memory_limit() -> float:
+    """Bytes that the container may use; infinite where it does not say."""
+    for path in LIMITS:
+        with contextlib.suppress(OSError, ValueError), open(path) as file:
+            return int(file.read())
+    return math.inf
 
 
 def filled(scratch: str) -> tuple[int, int]:
@@ -49,18 +59,20 @@ def holds_more(scratch: str, pids: list[int], uid: int, most_bytes: int, most_fi
     return False
 
 
-def _sizes(path: str) -> Iterator[int]:
-    """Bytes of a file, or of all files in a folder; ``UNSEEN`` for a folder that its owner has locked."""
-    try:
-        status = os.lstat(path)
-        yield status.st_blocks * 512
-        if stat.S_ISDIR(status.st_mode):
-            for name in os.listdir(path):
-                yield from _sizes(os.path.join(path, name))
-    except PermissionError:
-        yield UNSEEN
-    except OSError:  # gone meanwhile
-        return
+def _sizes(top: str) -> Iterator[int]:
+    """Bytes of a file, or of all files in a folder; ``UNSEEN`` where its owner has locked it or hides it too deep."""
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = os.lstat(path)
+            yield status.st_blocks * 512
+            if stat.S_ISDIR(status.st_mode):
+                waiting += [os.path.join(path, name) for name in os.listdir(path)]
+        except FileNotFoundError:  # gone meanwhile
+            continue
+        except OSError:
+            yield UNSEEN
 
 
 def _open_sizes(pids: list[int], uid: int) -> Iterator[int]:

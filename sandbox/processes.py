@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import secrets
 import signal
 
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
@@ -57,6 +57,16 @@ def is_dead(pid: int) -> bool:
         return True
 
 
+def processor_ticks(pid: int) -> int:
+    """Processor time that a process has used, all its threads together, in the kernel's hundredths of a second."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 def tree(root: int) -> list[int]:
     """The process and all its descendants. They cannot leave it: every session adopts its own orphans."""
     found = [root]
@@ -85,25 +95,64 @@ def read_number(path: str, key: str) -> int:
 
 
 def remove_tree(path: str) -> None:
-    """Delete a file, or a folder, also one whose owner took his own permissions away. Never follows links."""
-    if os.path.islink(path) or not os.path.isdir(path):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if not os.path.isdir(path):
+    """Delete a file, or a folder with all that is in it, also what its owner locked. Never follows links.
+
+    However deep it goes: what lies in a subfolder is moved up into the folder itself, so that neither our stack nor
+    the length of a path nor the number of open files grows with it.
+    """
+    with contextlib.suppress(OSError):
+        os.unlink(path)
         return
     with contextlib.suppress(OSError):
-        take_over(path)
-        for folder, names, _ in os.walk(path):  # top down: opened before it is entered
-            for name in names:
-                if not os.path.islink(os.path.join(folder, name)):
-                    take_over(os.path.join(folder, name))
-    shutil.rmtree(path, ignore_errors=True)
+        top = open_folder(path)
+        try:
+            while flatten(top):
+                pass
+        finally:
+            os.close(top)
+        os.rmdir(path)
 
 
-def take_over(folder: str) -> None:
-    """Make a folder ours, if it was another user's, and open it."""
-    if os.lstat(folder).st_uid != os.geteuid():
-        os.lchown(folder, os.geteuid(), os.getegid())
-    os.chmod(folder, 0o700)
+def flatten(top: int) -> bool:
+    """Delete what an open folder holds, and move up what its subfolders hold. Whether there was anything to do."""
+    progress = False
+    for name in os.listdir(top):
+        with contextlib.suppress(OSError):
+            if remove_file(name, top):
+                progress = True
+                continue
+            folder = open_folder(name, top)
+            try:
+                for inner in os.listdir(folder):
+                    if not remove_file(inner, folder):
+                        os.close(open_folder(inner, folder))  # made ours: only its owner may move a folder
+                        os.rename(inner, f"moved-{secrets.token_hex(12)}", src_dir_fd=folder, dst_dir_fd=top)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=top)
+            progress = True
+    return progress
+
+
+def remove_file(name: str, folder: int) -> bool:
+    """Delete an entry of an open folder unless it is a folder. Whether it is gone."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        return False
+    except FileNotFoundError:
+        pass
+    return True
+
+
+def open_folder(name: str, folder: int | None = None) -> int:
+    """Open a folder, in another one if that is given; first make it ours and let us in."""
+    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        itself = f"/proc/self/fd/{place}"
+        if os.fstat(place).st_uid != os.geteuid():
+            os.chown(itself, os.geteuid(), os.getegid())
+        os.chmod(itself, 0o700)
+        return os.open(itself, os.O_RDONLY | os.O_DIRECTORY)
+    finally:
+        os.close(place)

@@ -6,6 +6,9 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 
+READY = b"ready"
+"""What a session says on its channel before any user code runs in it."""
+
 
 class Output:
     """The head and the tail of what a cell printed, and how much it was."""
@@ -58,6 +61,10 @@ class Session:
     """Its own user id, in a container."""
     cell: Cell | None = None
     exit_status: int | None = None
+    ready: bool = False
+    """It has said that it is set up; before that it cannot be looked into."""
+    ticks: int = 0
+    """Processor time when its last cell ended."""
     resident: int = 0
     """Bytes of memory at the last look, pages that its processes share counted several times."""
     innocent: bool = False

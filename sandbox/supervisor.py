@@ -52,16 +52,28 @@ import time
 from typing import Any, BinaryIO
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves our own folder out
-from footprint import filled, holds_more, oom_kills
+from footprint import filled, holds_more, memory_limit, oom_kills
 from forks import Template, Unavailable
-from processes import children, is_dead, kill, pause, remove_tree, resident_bytes, shared_out_bytes, tree
-from sessions import Cell, Output, Session
+from processes import (
+    children,
+    is_dead,
+    kill,
+    pause,
+    processor_ticks,
+    remove_tree,
+    resident_bytes,
+    shared_out_bytes,
+    tree,
+)
+from sessions import READY, Cell, Output, Session
 from settings import Settings
 from users import Users, acting_as, kill_all, stop_all
 
 TICK_S = 0.05
 """How often time, memory and the owner are looked at while cells run."""
-IDLE_TICK_S = 1.0
+IDLE_TICK_S = 0.25
+IDLE_TICKS = 3
+"""Hundredths of a second of processor time that a session may take to come to a stop after its cell."""
 KILL_WAIT_S = 2.0
 """Longest wait for killed processes to be gone: only one stuck in the kernel takes so long."""
 MAX_FRAME = 64 << 20
@@ -72,6 +84,8 @@ LOOK_AGAIN_BYTES, LOOK_AGAIN_FILES = 4 << 20, 256
 """Growth of the file systems after which we look again whose it is."""
 OOM_WAIT_S = 2.0
 """How long after a kill for memory a killed session is taken for a victim of it: the kernel counts before it kills."""
+EXPLAINED = 0.5
+"""Share of the container's memory that its sessions must be seen to hold before one of them is blamed."""
 INNOCENT = "the container ran out of memory because of another session, and this one was lost with it"
 
 
@@ -200,7 +214,7 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output, write_end = os.pipe()
         if uid is not None:
-            os.fchown(write_end, uid, uid)  # so that the session can open it again, as /dev/stdout
+            os.fchmod(write_end, 0o222)  # the session can open it again, as /dev/stdout, but not to read our copy
         try:
             with theirs:
                 order = {"scratch": scratch, "limits": self.settings.rlimits(), "uid": uid}
@@ -275,11 +289,12 @@ class Supervisor:
             if not packet:
                 self.unwatch(session.channel)
                 return
+            session.ready = session.ready or packet == READY
             cell = session.cell
             if cell and packet.startswith(cell.nonce):
                 verdict, _, error = packet[len(cell.nonce) :].decode("utf-8", "replace").partition("\n")
                 lost = verdict not in ("ok", "error")
-                self.finish(session, "oom" if lost else verdict, "" if lost else error, lost=lost)
+                self.finish(session, "oom" if lost else verdict, error if verdict == "error" else "", lost=lost)
 
     def on_output(self, session: Session) -> None:
         if session.number not in self.sessions:
@@ -298,10 +313,11 @@ class Supervisor:
     def drain(self, session: Session) -> None:
         """Read what the pipe holds now, no more: a thread of the session may go on writing for ever."""
         size = struct.unpack("i", fcntl.ioctl(session.output, termios.FIONREAD, b"\0" * 4))[0]
-        while size > 0 and (data := os.read(session.output, size)):
-            size -= len(data)
-            if session.cell:
-                session.cell.output.add(data)
+        with contextlib.suppress(BlockingIOError):  # someone else has read it
+            while size > 0 and (data := os.read(session.output, size)):
+                size -= len(data)
+                if session.cell:
+                    session.cell.output.add(data)
 
     def finish(self, session: Session, status: str, error: str = "", *, lost: bool = False) -> None:
         """End the running cell: kill what it left behind, the whole session if that forks faster, then reply."""
@@ -320,6 +336,9 @@ class Supervisor:
         session.cell = None
         if lost:
             self.end(session)
+        else:
+            pause(session.pid, True)  # again: our kills and reads can be made to wake it
+            session.ticks = processor_ticks(session.pid)
         stdout, truncated = cell.output.text()
         self.reply({
             "id": cell.request, "status": status, "stdout": stdout, "error": error,
@@ -414,7 +433,7 @@ class Supervisor:
     def on_children(self) -> None:
         """Some child died: reap, and end the cells whose session is gone."""
         os.read(self.wakeup, 4096)
-        self.sweep()
+        self.sweep(wait_s=0)
         self.settle_oom()
         for session in list(self.sessions.values()):
             if session.exit_status is not None and session.cell:
@@ -440,7 +459,21 @@ class Supervisor:
                 self.finish(session, "timeout", lost=True)
             elif session.cell and (self.over_memory(session) or (grown and self.over_files(session))):
                 self.finish(session, "oom", lost=True)
+            elif not session.cell and session.exit_status is None and self.is_awake(session):
+                self.kill_idle(session)
         self.stopping = self.stopping or os.getppid() != self.owner or now >= self.end_of_life
+
+    def is_awake(self, session: Session) -> bool:
+        """Whether a session between two cells does not stand still, as it was made to: code has ways to be woken."""
+        if processor_ticks(session.pid) > session.ticks + IDLE_TICKS:
+            return True
+        return any(not is_dead(pid) for pid in children(session.pid))
+
+    def kill_idle(self, session: Session) -> None:
+        """Kill a session that has no cell. Its next cell is told that it crashed."""
+        if session.uid is not None:
+            kill_all(session.uid)
+        self.kill_tree(session.pid)
 
     # memory
 
@@ -467,6 +500,8 @@ class Supervisor:
 
     def over_files(self, session: Session) -> bool:
         assert session.uid is not None
+        if not session.ready:
+            return False
         most_bytes, most_files = self.settings.scratch_bytes, self.settings.scratch_files
         return holds_more(session.scratch, tree(session.pid), session.uid, most_bytes, most_files)
 
@@ -476,8 +511,13 @@ class Supervisor:
         if self.users and oom_kills() != self.oom_kills:
             self.oom_time = now
             running = [session for session in self.sessions.values() if session.cell]
-            if running:
+            seen = filled(self.settings.scratch)[0] + sum(one.resident for one in self.sessions.values())
+            if running and seen > memory_limit() * EXPLAINED:
                 self.finish(max(running, key=lambda session: session.resident), "oom", lost=True)
+            else:  # most of it is where we do not see whose it is, as in sockets: nobody gets a verdict for that
+                for session in running:
+                    self.reply({"id": session.cell.request, "unavailable": INNOCENT, "innocent": True})
+                    self.end(session)
             self.oom_kills = oom_kills()  # with those of the same session that came meanwhile
         if now - self.oom_time < OOM_WAIT_S:
             for session in self.sessions.values():

@@ -9,6 +9,7 @@ library (and what it preloads). It never holds a byte of any session, so a fork 
         -> process id of the session, 0 if the fork failed
     channel (SOCK_SEQPACKET, session <-> supervisor)
         <- nonce (16 bytes) with one descriptor: a file that holds the cell's source, UTF-8
+        -> "ready", once, before the first cell
         -> nonce, "ok" | "error" | "oom", newline, "Type: message"
 
 A session is forked twice and so becomes a child of the supervisor, which alone waits for it and kills it. It is its
@@ -45,6 +46,7 @@ globals()["__builtins__"] = vars(builtins).copy()
 PRELOADED = ("numpy", "sympy")
 FILENAME = "<string>"
 NONCE_BYTES = 16
+READY = b"ready"
 CMSG_SPACE = socket.CMSG_SPACE(4)
 ERROR_CHARACTERS = 4000
 HIGH_FD = 512
@@ -73,6 +75,7 @@ def become_session(order: dict[str, Any], channel_fd: int, output_fd: int) -> No
     os.chdir(order["scratch"])
     os.environ.update(HOME=order["scratch"], TMPDIR=order["scratch"])
     sys.path.insert(0, "")
+    channel.send(READY)
     random.seed(0)  # random reseeds itself in a fork; the same code must print the same numbers
     serve_cells(channel, output)
 

@@ -20,6 +20,8 @@ NOBODY = 65534
 """Runs nothing in the container: a real id that neither protects nor endangers anyone."""
 SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")
 """Where the system lets everybody write, if at all."""
+OPEN_FOLDERS = ("/dev/shm",)
+"""Where we do: semaphores of ``multiprocessing`` live there. Elsewhere a session could plant what another one reads."""
 IPC_RMID = 0
 
 
@@ -30,7 +32,7 @@ class Users:
         self._free = deque(range(first, first + count))
         for folder in SHARED_FOLDERS:
             with contextlib.suppress(OSError):  # not there, or on the read-only root
-                os.chmod(folder, 0o1733)  # sessions shall not list what others put there
+                os.chmod(folder, 0o1733 if folder in OPEN_FOLDERS else 0o711)  # no session lists what others put there
 
     def take(self) -> int | None:
         """A user id that nobody has; ``None`` if all are taken."""
@@ -76,7 +78,10 @@ def shared_files(uid: int) -> list[str]:
     found = []
     for folder in SHARED_FOLDERS:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            found += [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_uid == uid]
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                    if entry.stat(follow_symlinks=False).st_uid == uid:
+                        found.append(entry.path)
     return found
 
 

@@ -8,10 +8,11 @@ CLAIMS = {
     "output": "of what a cell prints a bounded part is kept, as text",
     "state": "variables and files in the scratch folder live as long as their session, and no later one finds them",
     "descendants": "nothing that a cell started outlives it",
-    "verdict": "code cannot forge its result, nor that of others",
+    "verdict": "code cannot forge the result of others, nor by what it prints its own, nor end well when it was killed",
     "environment": "no variable of the owner reaches the environment of code",
     "processes": "a session can start only so many processes and threads",
-    "neighbours": "sessions cannot signal, trace or read each other or each other's files, nor the supervisor",
+    "neighbours": "sessions cannot signal, trace or read each other or each other's files, nor the supervisor (command "
+    "lines of programs, and names that two of them choose alike in /dev/shm, are seen)",
     "strangers": "code sees and reaches no process outside the sandbox",
     "files": "code can change no file outside the sandbox",
     "secrets": "no file of the owner can be read",

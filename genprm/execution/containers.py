@@ -137,6 +137,7 @@ def creation(
             {"Name": "core", "Soft": 0, "Hard": 0},
             {"Name": "nofile", "Soft": limits.open_files, "Hard": limits.open_files},
         ],
+        oom_score_adj=1000,  # first to go if the machine runs out of memory; sessions cannot lower it
         log_config={"Type": "none", "Config": {}},
         auto_remove=True,
         init=False,

@@ -125,7 +125,9 @@ class Daemon:
         """The result of ``work``. Raises ``SandboxUnavailable``, also when it takes longer than the deadline."""
         try:
             async with asyncio.timeout(deadline_s):
-                return await asyncio.shield(self.submit(work))
+                future = self.submit(work)
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise SandboxUnavailable(explain(error)) from error
 

@@ -44,6 +44,9 @@ OWN_MB = 512
 """Of supervisor and template, and of what lies in tmpfs."""
 SESSION_PROCESSES = 64
 """Of one session, threads included."""
+SESSION_OPEN_FILES = 128
+SESSION_FILES, RESERVED_FILES = 1024, 4096
+"""Of one session; and of the file system beyond what all sessions may have."""
 SPARE_USERS = 16
 """User ids of a container beyond its sessions, for ended ones whose processes are slow to die."""
 
@@ -80,6 +83,7 @@ class DockerSandbox(SupervisedSandbox):
             memory_bytes=(2 * memory_mb + OWN_MB) << 20,
             cpus=max(1.0, usable_cores() / size),
             processes=8 * SESSION_PROCESSES + self._room,
+            files=self._room * SESSION_FILES + RESERVED_FILES,
         )
         self._daemon = Daemon()
         self._users = self._room + SPARE_USERS
@@ -144,6 +148,8 @@ class DockerSandbox(SupervisedSandbox):
             "first_uid": next(self._uids),
             "max_sessions": self._users,
             "lifetime_s": END_S,
+            "open_files": SESSION_OPEN_FILES,
+            "scratch_files": SESSION_FILES,
         }
 
     async def aclose(self) -> None:

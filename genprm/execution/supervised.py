@@ -135,6 +135,9 @@ class SupervisedSession:
             had_state = self._home is not None
             if self._home is None:
                 self._home = await self._sandbox._pool.acquire()
+                if self._closed:
+                    self._leave()
+                    raise SandboxUnavailable("the session is closed")
                 self._number = next(self._sandbox._numbers)
             elif not self._home.client.alive:
                 self._leave()

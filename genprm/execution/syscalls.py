@@ -12,13 +12,14 @@ import struct
 
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
 _X32_BIT = 0x40000000
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 """Offsets in what the kernel shows of a call."""
 
-_NAMESPACES = 0x7E020000
-"""All CLONE_NEW flags of clone, but CLONE_NEWTIME, which clone does not know."""
+_REFUSED_FLAGS = 0x7E028000
+"""All CLONE_NEW flags of clone, but CLONE_NEWTIME, which clone does not know; and CLONE_PARENT."""
+_END_SIGNAL, _SIGCHLD, _F_SETSIG = 0xFF, 17, 10
 _FAMILIES = (1,)
 """Unix. Others would find an empty network, and wait in vain for its answers; AF_VSOCK would get out."""
 
@@ -35,8 +36,9 @@ _DENIED = {  # name: number on x86_64, on aarch64
     "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170), "clock_settime": (227, 112),
     "adjtimex": (159, 171), "clock_adjtime": (305, 266), "quotactl": (179, 60), "syslog": (103, 116),
     "personality": (135, 92), "fanotify_init": (300, 262), "lookup_dcookie": (212, 18), "vhangup": (153, 58),
+    "timer_create": (222, 107),
 }  # fmt: skip
-_SOCKET, _CLONE, _CLONE3 = (41, 198), (56, 220), 435
+_SOCKET, _CLONE, _CLONE3, _FCNTL = (41, 198), (56, 220), 435, (72, 25)
 
 
 def program(machine: str | None = None) -> bytes | None:
@@ -57,7 +59,13 @@ def program(machine: str | None = None) -> bytes | None:
     for numbers in _DENIED.values():
         code += _on(numbers[column], [_fail(errno.EPERM)])
     code += _on(_CLONE[column], [
-        _step(_LOAD, _FIRST_ARGUMENT), _step(_JUMP_ANY_BIT, _NAMESPACES, over_if_false=1), _fail(errno.EPERM), _allow(),
+        _step(_LOAD, _FIRST_ARGUMENT), _step(_JUMP_ANY_BIT, _REFUSED_FLAGS, over_if_false=1), _fail(errno.EPERM),
+        # A process ends with SIGCHLD, a thread with no signal: with another one it could wake its stopped parent.
+        _step(_AND, _END_SIGNAL), _step(_JUMP_EQUAL, 0, over_if_true=2), _step(_JUMP_EQUAL, _SIGCHLD, over_if_true=1),
+        _fail(errno.EPERM), _allow(),
+    ])  # fmt: skip
+    code += _on(_FCNTL[column], [
+        _step(_LOAD, _SECOND_ARGUMENT), _step(_JUMP_EQUAL, _F_SETSIG, over_if_false=1), _fail(errno.EPERM), _allow(),
     ])  # fmt: skip
     families = [
         _step(_JUMP_EQUAL, family, over_if_true=len(_FAMILIES) - place) for place, family in enumerate(_FAMILIES)

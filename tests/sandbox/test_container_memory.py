@@ -48,7 +48,7 @@ time.sleep(30)
     "how",
     [
         "for n in range(8): open(str(n), 'wb').write(b'x' * (8 << 20))",
-        "for n in range(16): open(('/tmp/', '/dev/shm/')[n % 2] + str(n), 'wb').write(b'x' * (4 << 20))",
+        "for n in range(12): open('/dev/shm/' + str(n), 'wb').write(b'x' * (4 << 20))",
         "for n in range(3000): open(str(n), 'w')",
         "os.makedirs('a/b'); open('a/b/c', 'wb').write(b'x' * (60 << 20)); os.chmod('a', 0)",
         "f = open('f', 'wb'); os.unlink('f'); f.write(b'x' * (60 << 20)); f.flush()",

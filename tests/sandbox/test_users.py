@@ -106,7 +106,7 @@ def test_a_session_cannot_look_into_another_one_nor_the_supervisor(
     container: Container, numbers: Iterator[int]
 ) -> None:
     victim = next(numbers)
-    secret = "import os; open('file', 'w').write('x'); open('/tmp/named', 'w').write('x'); os.environ['S'] = 's'"
+    secret = "import os; open('file', 'w').write('x'); open('/dev/shm/named', 'w').write('x'); os.environ['S'] = 's'"
     pid = container.prints(victim, f"{secret}; print(os.getpid())").strip()
     look = (
         f"{TRY}for pid in (1, {pid}):\n"
@@ -116,7 +116,8 @@ def test_a_session_cannot_look_into_another_one_nor_the_supervisor(
         "        print(attempt(os.listdir, f'/proc/{pid}/{name}'))\n"
         "for name in ('/scratch', '/tmp', '/dev/shm', '/opt/genprm/sandbox', f'/scratch/SESSION'):\n"
         "    print(attempt(os.listdir, name))\n"
-        "print(attempt(open, '/tmp/named'), attempt(open, '/scratch/SESSION/file'))\n"
+        "print(attempt(open, '/dev/shm/named'), attempt(open, '/scratch/SESSION/file'))\n"
+        "print(attempt(open, '/tmp/planted', 'w'))\n"
     ).replace("SESSION", str(victim))
     assert set(container.prints(next(numbers), look).split()) == {"PermissionError"}
 
@@ -165,7 +166,7 @@ def test_what_hides_from_the_family_tree_is_killed_too(container: Container, num
 def test_nothing_of_a_session_outlives_it(container: Container, numbers: Iterator[int]) -> None:
     """Files where everybody may write, folders it locked, and the next user of its id: ``numbers`` looks for them."""
     litter = (
-        "import os\nfor top in ('/tmp', '/dev/shm', '.'):\n"
+        "import os\nfor top in ('/dev/shm', '.'):\n"
         "    os.makedirs(f'{top}/deep/deeper')\n"
         "    for name in ('deep/deeper/file', '.hidden'): open(f'{top}/{name}', 'w').write('x')\n"
         "    os.mkfifo(f'{top}/fifo'); os.symlink('/proc', f'{top}/link')\n"

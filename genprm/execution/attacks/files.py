@@ -104,6 +104,25 @@ os.chmod('.', 0)
 print('set')
 """
 
+_DEEP = """
+import os
+for _ in range(1500): os.mkdir('a'); os.chdir('a')
+print('deep')
+"""
+
+_LONG = """
+import os
+for _ in range(20): os.mkdir('n' * 250); os.chdir('n' * 250)
+open('hidden', 'wb').write(b'x' * (40 << 20))
+print('hidden')
+"""
+
+_ROOM = """
+import os
+status = os.statvfs('.')
+if (status.f_blocks - status.f_bfree) * status.f_frsize > 32 << 20: print('BREACH: an earlier session left its files')
+"""
+
 _DEVICES = """
 import os, stat
 for name, kind in (('null', stat.S_IFCHR), ('disk', stat.S_IFBLK)):
@@ -164,6 +183,9 @@ ATTACKS = (
     attack("F2-left-memory", "ok error crashed", _LEAVE_IPC, needs="leftovers", later=_FIND),
     attack("F2-tampering", "ok", _TAMPER, later=_UNTAMPERED),
     attack("F3-traps", "ok", _TRAPS, holds=prints("set\n"), later="import os; os.listdir('.')"),
+    attack("F3-deep", "ok", _DEEP, holds=prints("deep\n"), later="import os; os.listdir('.')"),
+    attack("F3-deep-and-gone", "ok", _DEEP + "os._exit(0)", holds=prints("deep\n")),
+    attack("F3-long-paths", "ok oom", _LONG, needs="disk", later=_ROOM),
     attack("F3-devices", "ok", _DEVICES, needs="privilege"),
     *(
         attack(f"F4-delete-{name}", "ok", _DELETE.format(tops=tops), needs=f"files {more}", holds=prints("tried\n"))
