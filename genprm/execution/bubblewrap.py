@@ -57,6 +57,7 @@ class Bubblewrap:
             "--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_BYTES), "--tmpfs", "/dev/shm",
             "--size", str(SCRATCH_BYTES), "--tmpfs", scratch,
             "--remount-ro", "/proc",  # to its owner, if that is root, the kernel's switches would be open
+            "--remount-ro", "/tmp",  # all but the scratch: the interpreter may look for modules there
             "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--", *command,
         ]  # fmt: skip
 

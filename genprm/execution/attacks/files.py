@@ -106,7 +106,7 @@ print('set')
 
 _DEEP = """
 import os
-for _ in range(1500): os.mkdir('a'); os.chdir('a')
+for _ in range(1005): os.mkdir('a'); os.chdir('a')
 print('deep')
 """
 
