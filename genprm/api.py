@@ -34,7 +34,7 @@ from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import check_folder
 from genprm.types import Mode, Settled, Solution, Verification
-from genprm.verify.aggregate import VOTE_RULES, VoteRule
+from genprm.verdicts import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
 from genprm.verify.many import OnVote, check_fits, check_votes, in_flight, verify_many
 from genprm.verify.stopping import SETTLES

@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY
 KINDS: tuple[resources.Kind, ...] = ("prompts", "recipes", "sandbox", "models")
 
 FLOORS = (
-    {"errors", "types", "resources", "background"},
+    {"errors", "types", "verdicts", "resources", "background"},
     {"records", "recipes", "prompts", "engines", "execution", "runs"},
     {"rationale", "rollout", "evaluate", "view"},
     {"verify", "curate", "lab"},

@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genprm.engines import loading, sampling
-from genprm.engines.base import Completion, GenerationRequest
-from genprm.engines.calls import Calls, completion, folded_seed, room, score_options
+from genprm.engines import loading
+from genprm.engines.base import GenerationRequest
+from genprm.engines.relay import RelayEngine, folded_seed
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError, MissingDependency
 
@@ -24,7 +24,7 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 FIRST_ANSWER_S = 10.0
 
 
-class OpenAIEngine:
+class OpenAIEngine(RelayEngine):
     """Asks the server at ``base_url`` (default: ``OPENAI_BASE_URL``, else port 8000 of this machine).
 
     ``model`` is a folder or hub name, whose tokenizer is loaded; the server must serve that model, as ``served_name``
@@ -57,8 +57,6 @@ class OpenAIEngine:
         except ImportError as error:
             raise MissingDependency("openai", "openai") from error
         self._openai = openai
-        self.max_batch = max_batch
-        self._tokenizer = HFTokenizer(loading.load_tokenizer(model))
         self._url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
         self._options: dict[str, Any] = {
             "base_url": self._url,
@@ -66,32 +64,19 @@ class OpenAIEngine:
             "max_retries": retries,
             "timeout": timeout_s,
         }
+        self._client: AsyncOpenAI | None = None
         served = self._find(served_name)
         self._name = str(served["id"])
-        self._context_length = _context_length(context_length, served)
-        self._eos = loading.eos_ids(model, self._tokenizer.hf, None)
-        self._identity = {"engine": "openai", "model": model, "revision": self._name, "dtype": "unknown"}
-        self._client: AsyncOpenAI | None = None
-        self._calls = Calls("openai")
+        tokenizer = HFTokenizer(loading.load_tokenizer(model))
+        super().__init__(
+            tokenizer,
+            identity={"engine": "openai", "model": model, "revision": self._name, "dtype": "unknown"},
+            context_length=_context_length(context_length, served),
+            eos=loading.eos_ids(model, tokenizer.hf, None),
+            max_batch=max_batch,
+        )
 
-    @property
-    def tokenizer(self) -> HFTokenizer:
-        return self._tokenizer
-
-    @property
-    def context_length(self) -> int:
-        return self._context_length
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        return dict(self._identity)
-
-    async def generate(self, request: GenerationRequest) -> Completion:
-        sampling.check(request.sampling)
-        self._calls.check_open()
-        limit = room(request, self._context_length)
-        if isinstance(limit, Completion):
-            return limit
+    async def _draw(self, request: GenerationRequest, limit: int) -> Sequence[int]:
         drawn = request.sampling
         choice = await self._ask(
             request.prompt, limit, drawn.temperature, top_p=drawn.top_p, seed=folded_seed(request.seed),
@@ -101,19 +86,9 @@ class OpenAIEngine:
                 "return_token_ids": True, "spaces_between_special_tokens": False,
             },
         )  # fmt: skip
-        ids = getattr(choice, "token_ids", None)
-        if ids is None:
-            # The server tells text alone: other tokens may spell it than those that it drew.
-            ids = self._tokenizer.encode(choice.text)[:limit]
-        return completion(request, ids, limit, self._tokenizer, self._eos)
-
-    async def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> tuple[float, ...]:
-        self._calls.check_open()
-        return await score_options(prompt, options, self._context_length, self._following)
-
-    async def aclose(self) -> None:
-        if await self._calls.close() and self._client is not None:
-            await self._client.close()
+        ids: Sequence[int] | None = getattr(choice, "token_ids", None)
+        # A server that tells text alone: other tokens may spell it than those that it drew.
+        return self._tokenizer.encode(choice.text)[:limit] if ids is None else ids
 
     async def _following(self, prompt: tuple[int, ...], tokens: Sequence[int]) -> Mapping[int, float]:
         """The log-probability of each token, had from a choice of that token alone: raw, whatever was allowed."""
@@ -123,20 +98,21 @@ class OpenAIEngine:
         return {token: float(answer.logprobs.token_logprobs[0]) for token, answer in zip(tokens, answers, strict=True)}
 
     async def _ask(self, prompt: Sequence[int], limit: int, temperature: float, **more: Any) -> Any:
-        return await self._calls.run(self._answer(list(prompt), limit, temperature, more))
-
-    async def _answer(self, prompt: list[int], limit: int, temperature: float, more: dict[str, Any]) -> Any:
         if self._client is None:
             self._client = self._openai.AsyncOpenAI(**self._options)
         try:
             answer = await self._client.completions.create(
-                model=self._name, prompt=prompt, max_tokens=limit, temperature=temperature, **more
+                model=self._name, prompt=list(prompt), max_tokens=limit, temperature=temperature, **more
             )
         except self._openai.OpenAIError as error:
             raise self._unavailable(error) from error
         if not answer.choices:
             raise EngineUnavailable(f"the server at {self._url} answered without a completion")
         return answer.choices[0]
+
+    async def _shut(self) -> None:
+        if self._client is not None:
+            await self._client.close()
 
     def _find(self, served_name: str | None) -> Mapping[str, Any]:
         """The server's own entry of the model."""

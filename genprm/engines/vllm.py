@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genprm.engines import loading, sampling
-from genprm.engines.base import Completion, GenerationRequest
-from genprm.engines.calls import Calls, completion, folded_seed, room, score_options
+from genprm.engines import loading
+from genprm.engines.base import GenerationRequest
+from genprm.engines.relay import RelayEngine, folded_seed
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError, MissingDependency, ModelError
 
 
-class VLLMEngine:
+class VLLMEngine(RelayEngine):
     """Runs a model folder or hub name with vLLM.
 
     ``max_batch``: most sequences at once. ``context_length``: default, what the model was built for.
@@ -43,55 +43,32 @@ class VLLMEngine:
     ) -> None:
         if max_batch < 1 or tensor_parallel < 1:
             raise InputError(f"max_batch and tensor_parallel must be at least 1, not {max_batch} and {tensor_parallel}")
-        self.max_batch = max_batch
-        self._tokenizer = HFTokenizer(loading.load_tokenizer(model))
+        tokenizer = HFTokenizer(loading.load_tokenizer(model))
         self._llm = _open(model, dtype, max_batch, context_length, tensor_parallel, gpu_memory, dict(options or {}))
-        config = self._llm.model_config
-        self._context_length = int(config.max_model_len)
-        self._vocabulary = int(config.get_vocab_size())
-        self._eos = loading.eos_ids(model, self._tokenizer.hf, config.hf_config)
-        self._identity = {
-            "engine": "vllm",
-            "model": model,
-            "revision": loading.revision(model, config.hf_config),
-            "dtype": str(config.dtype).removeprefix("torch."),
-        }
         self._numbers = itertools.count()
-        self._calls = Calls("vllm")
+        config = self._llm.model_config
+        super().__init__(
+            tokenizer,
+            identity={
+                "engine": "vllm",
+                "model": model,
+                "revision": loading.revision(model, config.hf_config),
+                "dtype": str(config.dtype).removeprefix("torch."),
+            },
+            context_length=int(config.max_model_len),
+            eos=loading.eos_ids(model, tokenizer.hf, config.hf_config),
+            max_batch=max_batch,
+        )
 
-    @property
-    def tokenizer(self) -> HFTokenizer:
-        return self._tokenizer
-
-    @property
-    def context_length(self) -> int:
-        return self._context_length
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        return dict(self._identity)
-
-    async def generate(self, request: GenerationRequest) -> Completion:
-        sampling.check(request.sampling)
-        self._calls.check_open()
-        limit = room(request, self._context_length)
-        if isinstance(limit, Completion):
-            return limit
+    async def _draw(self, request: GenerationRequest, limit: int) -> Sequence[int]:
         drawn = request.sampling
         output = await self._ask(
             request.prompt, temperature=drawn.temperature, top_p=drawn.top_p, top_k=drawn.top_k,
             seed=folded_seed(request.seed), max_tokens=limit, stop=[stop for stop in request.stop if stop],
             include_stop_str_in_output=True,
         )  # fmt: skip
-        return completion(request, output.token_ids, limit, self._tokenizer, self._eos)
-
-    async def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> tuple[float, ...]:
-        self._calls.check_open()
-        return await score_options(prompt, options, self._context_length, self._following)
-
-    async def aclose(self) -> None:
-        if await self._calls.close():
-            await asyncio.to_thread(self._llm.shutdown)
+        ids: Sequence[int] = output.token_ids
+        return ids
 
     async def _following(self, prompt: tuple[int, ...], tokens: Sequence[int]) -> Mapping[int, float]:
         output = await self._ask(prompt, temperature=0.0, max_tokens=1, logprob_token_ids=list(tokens))
@@ -101,18 +78,15 @@ class VLLMEngine:
     async def _ask(self, prompt: Sequence[int], **settings: Any) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         params = SamplingParams(
             **settings, spaces_between_special_tokens=False, output_kind=RequestOutputKind.FINAL_ONLY
         )  # fmt: skip
-        return await self._calls.run(self._answer(list(prompt), params))
-
-    async def _answer(self, prompt: list[int], params: Any) -> Any:
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
+        asked = {"prompt_token_ids": list(prompt)}
         last = None
         try:
-            async for output in self._llm.generate({"prompt_token_ids": prompt}, params, str(next(self._numbers))):
+            async for output in self._llm.generate(asked, params, str(next(self._numbers))):
                 last = output
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineUnavailable(f"vLLM failed ({error or type(error).__name__}); see its log above") from error
@@ -121,6 +95,9 @@ class VLLMEngine:
         if last is None or not last.outputs:
             raise EngineUnavailable("vLLM ended a request without an answer; see its log above")
         return last.outputs[0]
+
+    async def _shut(self) -> None:
+        await asyncio.to_thread(self._llm.shutdown)
 
 
 def _open(

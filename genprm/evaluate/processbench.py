@@ -19,6 +19,7 @@ from genprm.evaluate.statistics import Floats, Interval, f1_difference, f1_inter
 from genprm.records import read_votes, solution_from_dict
 from genprm.records.lines import read_lines
 from genprm.types import Solution, Vote
+from genprm.verdicts import predicted_label
 
 Predicted = int | None
 
@@ -103,13 +104,8 @@ def with_error(labels: Sequence[int]) -> NDArray[np.bool_]:
 
 
 def vote_label(vote: Vote) -> Predicted:
-    """The label that a single vote names: its first step with a reward below 0.5, by the rule of items.jsonl."""
-    for index, step in enumerate(vote.steps):
-        if step.reward is None:
-            return None
-        if step.reward < 0.5:
-            return index
-    return -1
+    """The label that a single vote names: by the rule of items.jsonl."""
+    return predicted_label([step.reward for step in vote.steps])
 
 
 def evaluate_run(run: Path, *, seed: int = 0) -> Report:

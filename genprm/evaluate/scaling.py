@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from genprm.evaluate.processbench import F1Result, Predicted, labelled, pass_at_
 from genprm.evaluate.statistics import Floats
 from genprm.records import read_votes
 from genprm.records.lines import read_lines
-from genprm.types import StepVerdict, Vote
+from genprm.types import Vote
+from genprm.verdicts import VoteRule, predicted_label, said
 
-VoteRule = Literal["mean", "majority"]
 SUBSETS = 100
 """Drawn for each number of votes, where there are more."""
 
@@ -62,25 +61,10 @@ def subsets(total: int, size: int, seed: int) -> Floats:
 
 def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) -> list[Predicted]:
     """The label that each subset of the votes gives, as ``aggregate`` would."""
-    said = np.array([[_said(step, vote_rule) for step in vote.steps] for vote in votes])
-    sums, counts = chosen @ np.nan_to_num(said), chosen @ ~np.isnan(said)
-    return [_label(row_sums, row_counts) for row_sums, row_counts in zip(sums, counts, strict=True)]
-
-
-def _said(step: StepVerdict, vote_rule: VoteRule) -> float:
-    """What a vote says of a step, between 0 and 1; not a number if it does not judge it."""
-    if step.status != "judged" or step.reward is None:
-        return math.nan
-    return step.reward if vote_rule == "mean" else float(step.judgement == "Yes")
-
-
-def _label(sums: Floats, counts: Floats) -> Predicted:
-    for index, (total, count) in enumerate(zip(sums, counts, strict=True)):
-        if not count:
-            return None
-        if total / count < 0.5:
-            return index
-    return -1
+    table = np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float)  # None: NaN
+    sums, counts = chosen @ np.nan_to_num(table), chosen @ ~np.isnan(table)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return [predicted_label([None if math.isnan(mean) else mean for mean in row]) for row in means.tolist()]
 
 
 def describe(curve: Mapping[int, F1Result]) -> list[list[str]]:

@@ -7,7 +7,8 @@ continues a run directory · ``replay`` edits the past
 
 from __future__ import annotations
 
-from genprm.verify.aggregate import VoteRule, aggregate
+from genprm.verdicts import VoteRule
+from genprm.verify.aggregate import aggregate
 from genprm.verify.job import Summary, verify_to_dir
 from genprm.verify.many import verify_many
 from genprm.verify.metrics import Progress, Tally

@@ -5,14 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 from genprm.types import Scores, Solution, StepStatus, StepVerdict, Verification, Vote
-
-VoteRule = Literal["mean", "majority"]
-VOTE_RULES: tuple[VoteRule, ...] = ("mean", "majority")
-THRESHOLD = 0.5
-"""Rewards below it say No; exactly 0.5 says Yes."""
+from genprm.verdicts import VoteRule, predicted_label, values
 
 
 def aggregate(solution: Solution, votes: Sequence[Vote], vote_rule: VoteRule = "mean") -> Verification:
@@ -36,30 +31,12 @@ def aggregate(solution: Solution, votes: Sequence[Vote], vote_rule: VoteRule = "
     )
 
 
-def predicted_label(rewards: Sequence[float | None]) -> int | None:
-    """First step whose reward is below 0.5, else -1; ``None`` if a step without reward comes before that."""
-    for index, reward in enumerate(rewards):
-        if reward is None:
-            return None
-        if reward < THRESHOLD:
-            return index
-    return -1
-
-
 def scores(rewards: Sequence[float | None]) -> Scores:
     """A solution's score under each aggregation; all ``None`` if any step has no reward."""
     known = [reward for reward in rewards if reward is not None]
     if not known or len(known) < len(rewards):
         return Scores(None, None, None, None)
     return Scores(min=min(known), mean=math.fsum(known) / len(known), product=math.prod(known), last=known[-1])
-
-
-def values(column: Sequence[StepVerdict], vote_rule: VoteRule) -> list[float]:
-    """What the votes that judged a step say of it, between 0 and 1."""
-    judged = [step for step in column if step.status == "judged"]
-    if vote_rule == "majority":
-        return [float(step.judgement == "Yes") for step in judged]
-    return [step.reward for step in judged if step.reward is not None]
 
 
 def _reward(said: Sequence[float]) -> float | None:

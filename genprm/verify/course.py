@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from genprm.types import Settled, Solution, StepVerdict, Verification, Vote
-from genprm.verify.aggregate import VoteRule, aggregate, values
+from genprm.verdicts import VoteRule, values
+from genprm.verify.aggregate import aggregate
 from genprm.verify.stopping import least_more, steps_needed
 from genprm.verify.store import VoteStore, steps_run
 

@@ -20,7 +20,7 @@ from genprm.records import Loaded, item_to_dict
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.types import Settled, Verification, Vote
-from genprm.verify.aggregate import VoteRule
+from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.many import check_fits, check_votes, in_flight
 from genprm.verify.metrics import Progress, Tally

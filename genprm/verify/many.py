@@ -8,7 +8,7 @@ from contextlib import aclosing
 from genprm import prompts
 from genprm.errors import InputError, RecordError
 from genprm.types import Settled, Solution, Verification, Vote
-from genprm.verify.aggregate import VoteRule
+from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.pool import as_finished
 from genprm.verify.store import MemoryVotes

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from genprm.types import Settled
-from genprm.verify.aggregate import THRESHOLD
+from genprm.verdicts import THRESHOLD
 
 SETTLES: tuple[Settled, ...] = ("all", "labels", "first-error")
 Values = Sequence[float]

@@ -150,7 +150,7 @@ def test_no_server_is_one_sentence(folder: Path) -> None:
 
 
 def test_options_that_begin_alike_are_asked_for_once() -> None:
-    from genprm.engines.calls import score_options
+    from genprm.engines.relay import score_options
 
     asked: list[tuple[tuple[int, ...], Sequence[int]]] = []
 

@@ -12,7 +12,8 @@ from genprm.evaluate.scaling import scaling_curve, subset_labels, subsets
 from genprm.records import item_to_dict, solution_to_dict, vote_to_dict
 from genprm.records.lines import write_lines
 from genprm.types import Settled, Solution, StepVerdict, Vote
-from genprm.verify.aggregate import VoteRule, aggregate
+from genprm.verdicts import VoteRule
+from genprm.verify.aggregate import aggregate
 
 
 def vote(name: str, index: int, *rewards: float | None) -> Vote:

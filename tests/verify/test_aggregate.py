@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genprm.types import Failure, Judgement, Scores, Solution, StepVerdict, Vote
-from genprm.verify.aggregate import VoteRule, aggregate, predicted_label, scores
+from genprm.verdicts import VoteRule, predicted_label
+from genprm.verify.aggregate import aggregate, scores
 
 Cell = float | Failure | None
 """A reward, a failure, or None for not_run."""

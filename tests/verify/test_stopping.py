@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genprm.types import Settled, StepVerdict, Verification, Vote
-from genprm.verify.aggregate import THRESHOLD, VoteRule, aggregate, values
+from genprm.verdicts import THRESHOLD, VoteRule, values
+from genprm.verify.aggregate import aggregate
 from genprm.verify.course import Course, Unit
 from genprm.verify.stopping import least_more, surely_no, surely_yes
 from genprm.verify.store import MemoryVotes

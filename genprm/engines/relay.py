@@ -1,13 +1,16 @@
-"""What engines that hand requests on to others share: calls that end with the engine, completions, scores."""
+"""What the vllm and openai engines share: the part of an engine that does not depend on who runs the model."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from genprm.engines.base import Completion, GenerationRequest, StopReason, Tokenizer
+from genprm.engines.sampling import check
+from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError
 
 Result = TypeVar("Result")
@@ -15,41 +18,97 @@ NextTokens = Callable[[tuple[int, ...], Sequence[int]], Awaitable[Mapping[int, f
 """The log-probabilities of some tokens after a prompt."""
 
 
-class Calls:
-    """The calls that an engine is answering; closing ends them."""
+class RelayEngine(ABC):
+    """An engine that hands requests on to another program, which batches them.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._tasks: set[asyncio.Task[Any]] = set()
+    What is the same for all of them is here: limits, completions, scores, and calls that end with the engine. A
+    subclass says how tokens are asked for, how probabilities are, and how to shut down.
+    """
+
+    def __init__(
+        self,
+        tokenizer: HFTokenizer,
+        *,
+        identity: Mapping[str, str],
+        context_length: int,
+        eos: frozenset[int],
+        max_batch: int,
+    ) -> None:
+        self.max_batch = max_batch
+        """Most requests of a run at once."""
+        self._tokenizer = tokenizer
+        self._identity = dict(identity)
+        self._context_length = context_length
+        self._eos = eos
+        self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def check_open(self) -> None:
-        """Raise ``EngineUnavailable`` after ``close``."""
-        if self._closed:
-            raise EngineUnavailable(f"the {self._name} engine is closed; open a new one")
+    @property
+    def tokenizer(self) -> HFTokenizer:
+        return self._tokenizer
 
-    async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+    @property
+    def context_length(self) -> int:
+        return self._context_length
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return dict(self._identity)
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        check(request.sampling)
+        self._check_open()
+        limit = room(request, self._context_length)
+        if isinstance(limit, Completion):
+            return limit
+        ids = await self._run(self._draw(request, limit))
+        return completion(request, ids, limit, self._tokenizer, self._eos)
+
+    async def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> tuple[float, ...]:
+        self._check_open()
+
+        async def following(before: tuple[int, ...], tokens: Sequence[int]) -> Mapping[int, float]:
+            return await self._run(self._following(before, tokens))
+
+        return await score_options(prompt, options, self._context_length, following)
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._shut()
+
+    @abstractmethod
+    async def _draw(self, request: GenerationRequest, limit: int) -> Sequence[int]:
+        """At most ``limit`` tokens after the prompt, an end-of-sequence token included if it was drawn."""
+
+    @abstractmethod
+    async def _following(self, prompt: tuple[int, ...], tokens: Sequence[int]) -> Mapping[int, float]:
+        """The raw log-probability of each of ``tokens`` after ``prompt``."""
+
+    @abstractmethod
+    async def _shut(self) -> None:
+        """Free everything; called once, when no call is left."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineUnavailable(f"the {self._identity['engine']} engine is closed; open a new one")
+
+    async def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of ``work``; ``EngineUnavailable`` if the engine is closed meanwhile."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
+        call = asyncio.ensure_future(work)
+        self._calls.add(call)
         try:
-            return await task
+            return await call
         except asyncio.CancelledError:
-            self.check_open()
+            self._check_open()
             raise
         finally:
-            self._tasks.discard(task)
-
-    async def close(self) -> bool:
-        """End all calls. Whether there was something to close."""
-        if self._closed:
-            return False
-        self._closed = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return True
+            self._calls.discard(call)
 
 
 def folded_seed(seed: int) -> int:
