@@ -26,6 +26,7 @@ from genprm.types import CodeRun, Scores, Solution, StepVerdict, Verification, V
 if TYPE_CHECKING:
     from genprm.api import Verifier
     from genprm.records import read_solutions
+    from genprm.runs.ray import RayCluster
 
 __all__ = [
     "CodeRun",
@@ -35,6 +36,7 @@ __all__ = [
     "InputError",
     "MissingDependency",
     "ModelError",
+    "RayCluster",
     "RecipeError",
     "RecordError",
     "SandboxUnavailable",
@@ -58,6 +60,10 @@ def __getattr__(name: str) -> Any:
         from genprm.records import read_solutions
 
         return read_solutions
+    if name == "RayCluster":
+        from genprm.runs.ray import RayCluster
+
+        return RayCluster
     raise AttributeError(f"module 'genprm' has no attribute '{name}'")
 
 

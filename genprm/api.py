@@ -18,14 +18,15 @@ import atexit
 import hashlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, get_args
 
-from genprm import background, prompts, resources
+from genprm import background, prompts
+from genprm.engines import resolve_engine
 from genprm.engines.base import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution.base import Sandbox
@@ -33,12 +34,14 @@ from genprm.rationale.settings import Settings
 from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import check_folder
-from genprm.types import Mode, Settled, Solution, Verification
+from genprm.runs.ray import RayCluster, open_ray
+from genprm.types import Mode, Segment, Settled, Solution, Verification
 from genprm.verdicts import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
-from genprm.verify.many import OnVote, check_fits, check_votes, in_flight, verify_many
+from genprm.verify.many import OnVote, Voter, check_fits, check_votes, verify_many
+from genprm.verify.opening import Opening
 from genprm.verify.stopping import SETTLES
-from genprm.verify.votes import Judge
+from genprm.verify.votes import Judge, Terms
 
 Result = TypeVar("Result")
 DEFAULT_MODEL = "genprm-tiny"
@@ -47,9 +50,10 @@ DEFAULT_MODEL = "genprm-tiny"
 class Verifier:
     """Judges every step of solutions with ``votes`` independent rationales each.
 
-    ``engine`` is a kind (``auto``, ``transformers``, ...) or an ``Engine``; ``sandbox`` a kind (``auto``, ``local``,
-    ``docker``) or a ``Sandbox``. What you give open stays yours to close. ``settings`` says how a step is judged and
-    carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most. ``seed`` is the run's.
+    ``engine`` is a kind (``auto``, ``transformers``, ...), an ``Engine``, or a function that opens one; ``sandbox`` a
+    kind (``auto``, ``local``, ``docker``) or a ``Sandbox``. What you give open stays yours to close. ``settings`` says
+    how a step is judged and carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most.
+    ``seed`` is the run's. ``ray`` spreads the votes over replicas, each with an engine and a sandbox of its own.
     ``settle`` ends the voting on a solution early, once ``votes`` votes could not change its ``labels`` (the verdict of
     every step) or its ``first-error`` any more.
     """
@@ -59,7 +63,7 @@ class Verifier:
         model: str = DEFAULT_MODEL,
         *,
         votes: int = 8,
-        engine: str | Engine = "auto",
+        engine: str | Engine | Callable[[], Engine] = "auto",
         mode: Mode | None = None,
         execute: bool | None = None,
         sandbox: str | Sandbox = "auto",
@@ -69,6 +73,7 @@ class Verifier:
         vote_rule: VoteRule = "mean",
         settle: Settled = "all",
         concurrency: int | None = None,
+        ray: RayCluster | None = None,
         engine_options: Mapping[str, Any] | None = None,
         sandbox_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -89,11 +94,14 @@ class Verifier:
         self.vote_rule: VoteRule = vote_rule
         self.settle: Settled = settle
         self.concurrency = concurrency
-        self._engine = engine
-        self._sandbox = sandbox
-        self._engine_options = dict(engine_options or {})
-        self._sandbox_options = dict(sandbox_options or {})
-        self._judge: Judge | None = None
+        self.ray = ray
+        self._plan = Opening(
+            model, engine, sandbox, self.settings, self.sampling, seed, concurrency,
+            _engine_options(engine, engine_options or {}, ray), dict(sandbox_options or {}),
+        )  # fmt: skip
+        if ray is not None:
+            self._plan.require_sendable()
+        self._worker: Voter | None = None
         self._opening = threading.Lock()
 
     # Opening and closing
@@ -105,9 +113,9 @@ class Verifier:
 
     def close(self) -> None:
         """Free model and sandbox. Idempotent; a later use opens them again."""
-        judge, self._judge = self._judge, None
-        if judge is not None:
-            background.shared().run(self._aclose(judge))
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            background.shared().run(self._plan.close(worker) if isinstance(worker, Judge) else worker.aclose())
 
     def __enter__(self) -> Verifier:
         return self.open()
@@ -133,8 +141,8 @@ class Verifier:
 
     async def averify(self, solution: Solution) -> Verification:
         """``verify`` for asynchronous callers."""
-        judge = await asyncio.to_thread(self._ready)
-        return await asyncio.wrap_future(background.shared().submit(self._first(solution, judge)))
+        worker = await asyncio.to_thread(self._ready)
+        return await asyncio.wrap_future(background.shared().submit(self._first(solution, worker)))
 
     def verify_many(self, solutions: Iterable[Solution], *, on_vote: OnVote | None = None) -> Iterator[Verification]:
         """The verifications in input order, each as soon as it and those before it are there.
@@ -142,8 +150,8 @@ class Verifier:
         All solutions are worked on together. ``on_vote`` is called, on another thread, as each vote finishes.
         """
         named = with_ids(solutions)
-        judge, loop = self._ready(), background.shared()
-        stream = verify_many(named, judge, **self._extent(), on_vote=on_vote)
+        worker, loop = self._ready(), background.shared()
+        stream = verify_many(named, worker, **self._voting(), on_vote=on_vote)
         early: dict[int, Verification] = {}
         try:
             for index in range(len(named)):
@@ -169,114 +177,75 @@ class Verifier:
         """
         loaded = solutions if isinstance(solutions, Loaded) else Loaded(with_ids(solutions), source="solutions")
         _require_distinct(loaded.solutions)
-        judge = self._ready()
-        stated = {**self._extent(), "concurrency": in_flight(judge, self.concurrency), **(extent or {})}
+        worker = self._ready()
+        stated = {**self._voting(), "concurrency": worker.capacity, **self._spread(), **(extent or {})}
         configuration = Configuration("verify", self.identity, stated, loaded.source)
         return background.shared().run(
-            verify_to_dir(loaded, out, judge, configuration, **self._extent(), on_progress=on_progress)
+            verify_to_dir(loaded, out, worker, configuration, **self._voting(), on_progress=on_progress)
         )
 
     # Looking
 
     @property
-    def judge(self) -> Judge:
-        """The open engine and sandbox with all settings, resolved."""
-        return self._ready()
+    def terms(self) -> Terms:
+        """What votes depend on, resolved. Opens what is to be opened."""
+        return self._ready().facts
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides what a vote says, resolved; plain values."""
-        judge = self.judge
-        engine = dict(judge.engine.identity)
-        if isinstance(self._engine, str):
+        terms = self.terms
+        engine = dict(terms.engine)
+        if isinstance(self._plan.engine, str):
             # The name that was asked for: the revision tells models apart, and a moved folder is the same model.
             engine["model"] = self.model
+        # Where no code is run, no sandbox and none of its limits can change a vote.
+        sandbox = {"kind": "none"} if terms.sandbox is None else {**terms.sandbox, **self._plan.sandbox_options}
         return {
             "engine": engine,
-            "context_length": judge.engine.context_length,
-            "template": template_digest(judge),
-            **asdict(judge.settings),
-            "sampling": asdict(judge.sampling),
-            "sandbox": self._sandbox_identity(judge),
-            "seed": judge.run_seed,
+            "context_length": terms.context_length,
+            "template": template_digest(terms),
+            **asdict(terms.settings),
+            "sampling": asdict(terms.sampling),
+            "sandbox": sandbox,
+            "seed": terms.run_seed,
         }
 
     def first_prompt(self, solution: Solution) -> str:
         """The text of the first prompt for a solution, special tokens included."""
-        judge = self.judge
-        return "".join(segment.text for segment in _opening(solution, judge))
+        return "".join(segment.text for segment in _first_segments(solution, self.terms))
 
     def check(self, loaded: Loaded, out: Path | str | None = None) -> None:
         """Raises what ``verify_to_dir`` would raise for these records and this folder. Nothing is run or written.
 
         ``RecordError`` for a step that does not fit the model's context, ``InputError`` for a folder of other things.
         """
-        check_fits(loaded.solutions, self.judge, source=loaded.source, lines=loaded.lines)
+        check_fits(loaded.solutions, self.terms, source=loaded.source, lines=loaded.lines)
         if out is not None:
             check_folder(Path(out), Configuration("verify", self.identity), loaded.solutions)
 
     # Inside
 
-    def _ready(self) -> Judge:
+    def _ready(self) -> Voter:
         with self._opening:  # two threads may come here at once; the model is loaded once
-            if self._judge is None:
-                self._judge = background.shared().run(self._open())
+            if self._worker is None:
+                self._worker = background.shared().run(self._open())
                 atexit.register(_close_at_exit, weakref.ref(self))
-            return self._judge
+            return self._worker
 
-    async def _open(self) -> Judge:
-        from genprm.engines import open_engine
+    async def _open(self) -> Voter:
+        return await (self._plan() if self.ray is None else open_ray(self._plan, self.ray))
 
-        model = resources.model(self.model) if isinstance(self._engine, str) else ""
-        # The sandbox first: it is up in a second, and what it lacks must not show after minutes of loading.
-        sandbox = await self._open_sandbox()
-        try:
-            engine = self._engine
-            if isinstance(engine, str):
-                engine = open_engine(engine, model, **self._engine_options)
-        except BaseException:
-            await self._aclose_sandbox(sandbox)
-            raise
-        return Judge(engine, sandbox, self.settings, self.sampling, self.seed)
-
-    async def _open_sandbox(self) -> Sandbox | None:
-        from genprm.execution import open_sandbox
-
-        runs_code = self.settings.mode in ("code", "code-only") and self.settings.execute
-        if not runs_code:
-            return None
-        if not isinstance(self._sandbox, str):
-            return self._sandbox
-        sandbox = await asyncio.to_thread(open_sandbox, self._sandbox, **self._sandbox_options)
-        try:
-            await sandbox.start()
-        except BaseException:
-            await sandbox.aclose()
-            raise
-        return sandbox
-
-    async def _aclose(self, judge: Judge) -> None:
-        if judge.engine is not self._engine:
-            await judge.engine.aclose()
-        await self._aclose_sandbox(judge.sandbox)
-
-    async def _aclose_sandbox(self, sandbox: Sandbox | None) -> None:
-        if sandbox is not None and sandbox is not self._sandbox:
-            await sandbox.aclose()
-
-    async def _first(self, solution: Solution, judge: Judge) -> Verification:
-        stream = verify_many(with_ids([solution]), judge, **self._extent())
+    async def _first(self, solution: Solution, worker: Voter) -> Verification:
+        stream = verify_many(with_ids([solution]), worker, **self._voting())
         async with aclosing(stream):
             return (await anext(stream))[1]
 
-    def _sandbox_identity(self, judge: Judge) -> dict[str, Any]:
-        # Where no code is run, no sandbox and none of its limits can change a vote.
-        return {"kind": "none"} if judge.sandbox is None else {**judge.sandbox.identity, **self._sandbox_options}
+    def _voting(self) -> dict[str, Any]:
+        return {"votes": self.votes, "vote_rule": self.vote_rule, "settle": self.settle}
 
-    def _extent(self) -> dict[str, Any]:
-        return {
-            "votes": self.votes, "vote_rule": self.vote_rule, "settle": self.settle, "concurrency": self.concurrency,
-        }  # fmt: skip
+    def _spread(self) -> dict[str, Any]:
+        return {} if self.ray is None else {"ray": asdict(self.ray)}
 
 
 def with_ids(solutions: Iterable[Solution]) -> tuple[Solution, ...]:
@@ -284,16 +253,16 @@ def with_ids(solutions: Iterable[Solution]) -> tuple[Solution, ...]:
     return tuple(_with_id(solution) for solution in solutions)
 
 
-def template_digest(judge: Judge) -> str:
+def template_digest(terms: Terms) -> str:
     """Changes when the chat template, the prompts or their style change."""
-    text = "".join(segment.text for segment in _opening(Solution("problem", ("step",)), judge))
+    text = "".join(segment.text for segment in _first_segments(Solution("problem", ("step",)), terms))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _opening(solution: Solution, judge: Judge) -> tuple[Any, ...]:
-    settings = judge.settings
+def _first_segments(solution: Solution, terms: Terms) -> tuple[Segment, ...]:
+    settings = terms.settings
     return prompts.render(
-        solution.problem, solution.steps, (), judge.engine.tokenizer, mode=settings.mode, style=settings.prompt_style
+        solution.problem, solution.steps, (), terms.tokenizer, mode=settings.mode, style=settings.prompt_style
     )
 
 
@@ -313,6 +282,14 @@ def _require_distinct(solutions: Sequence[Solution]) -> None:
         if solution.id in seen:
             raise InputError(f"two solutions have the id '{solution.id}'; ids must be unique")
         seen.add(solution.id)
+
+
+def _engine_options(engine: object, options: Mapping[str, Any], ray: RayCluster | None) -> dict[str, Any]:
+    """The options, with vLLM told to split the model over the GPUs of its replica."""
+    gpus = 1 if ray is None else ray.gpus_per_replica or 1
+    if gpus > 1 and isinstance(engine, str) and resolve_engine(engine) == "vllm":
+        return {"tensor_parallel": gpus, **options}
+    return dict(options)
 
 
 def _settings(settings: Settings | None, mode: Mode | None, execute: bool | None) -> Settings:

@@ -15,9 +15,21 @@ Every message is one sentence for a person: what is wrong, with values, and what
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GenPRMError(Exception):
     """Base of every error that genprm raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, message and all: some take other arguments than the message, and all may come from a replica.
+        return _rebuilt, (type(self), str(self), self.__dict__)
+
+
+def _rebuilt(kind: type[GenPRMError], message: str, fields: dict[str, Any]) -> GenPRMError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(fields)
+    return error
 
 
 class InputError(GenPRMError):

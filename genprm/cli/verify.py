@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genprm.api import Verifier
     from genprm.rationale.dialogue import Settings
     from genprm.records import Loaded
+    from genprm.runs.ray import RayCluster
     from genprm.verify.job import Summary
 
 STOPPED = 130
@@ -62,7 +63,16 @@ def verify(
     top_k: Annotated[int, typer.Option(help="0 keeps all tokens.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Take the first N solutions.")] = None,
-    max_in_flight: Annotated[int | None, typer.Option(help="Most votes at work at once.")] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option(help="Most votes at work at once (with --ray, in each replica).")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the votes over replicas on this Ray cluster.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="Engines, with --ray; default: as the GPUs allow.")] = None,
+    gpus_per_replica: Annotated[
+        int | None, typer.Option(help="With --ray; vllm splits the model over them. Default: 1 where there are any.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
 ) -> None:
     """Score every step of solutions with N votes."""
@@ -78,7 +88,8 @@ def verify(
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
-        settle=settle, sampling=sampling, concurrency=max_in_flight, engine_options=options_of(engine_option or ()),
+        settle=settle, sampling=sampling, concurrency=max_in_flight, ray=cluster_of(ray, replicas, gpus_per_replica),
+        engine_options=options_of(engine_option or ()),
     )  # fmt: skip
     if dry_run:
         plan(console.out(), loaded, verifier, out)
@@ -131,6 +142,7 @@ def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
         f"up to {steps * verifier.votes} rationales of at most {settings.step_budget} tokens",
         f"model {verifier.model}, mode {settings.mode}{'' if settings.execute else ' without execution'}, "
         f"temperature {verifier.sampling.temperature:g}, seed {verifier.seed}",
+        *([] if verifier.ray is None else [f"replicas on the Ray cluster '{verifier.ray.address}'"]),
         f"run directory {out} {state}",
         "dry run: nothing was loaded or written",
     ):
@@ -146,6 +158,15 @@ def options_of(texts: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--engine-option is '{text}'; it must be NAME=VALUE, such as context_length=4096")
         found[name] = yaml.safe_load(value)
     return found
+
+
+def cluster_of(address: str | None, replicas: int | None, gpus: int | None) -> RayCluster | None:
+    """Where replicas run, if there are any. Raises ``InputError`` for replicas without a cluster."""
+    from genprm.runs.ray import RayCluster
+
+    if address is None and (replicas is not None or gpus is not None):
+        raise InputError("--replicas and --gpus-per-replica need a cluster; add --ray local or --ray ADDRESS")
+    return None if address is None else RayCluster(address, replicas, gpus)
 
 
 def settings_of(mode: Any, execute: bool, prompt_style: Any, read_out: Any, history: str) -> Settings:

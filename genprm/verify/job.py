@@ -22,12 +22,10 @@ from genprm.runs.configuration import Configuration
 from genprm.types import Settled, Verification, Vote
 from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
-from genprm.verify.many import check_fits, check_votes, in_flight
+from genprm.verify.many import Voter, attempts, check_fits, check_votes
 from genprm.verify.metrics import Progress, Tally
-from genprm.verify.pool import as_finished
 from genprm.verify.seeds import vote_key
 from genprm.verify.store import FileVotes, line_is_cut
-from genprm.verify.votes import Attempt, Judge, attempt_vote
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +50,12 @@ class Summary:
 async def verify_to_dir(
     loaded: Loaded,
     out: Path | str,
-    judge: Judge,
+    worker: Voter,
     configuration: Configuration,
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
     settle: Settled = "all",
-    concurrency: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Verify into a run directory, continuing what is there.
@@ -67,11 +64,10 @@ async def verify_to_dir(
     all finished votes kept, when infrastructure lost some.
     """
     check_votes(votes)
-    limit = in_flight(judge, concurrency)
-    check_fits(loaded.solutions, judge, source=loaded.source, lines=loaded.lines)
+    check_fits(loaded.solutions, worker.facts, source=loaded.source, lines=loaded.lines)
     with RunDirectory.open(out, configuration, loaded.solutions, mark=line_is_cut) as run:
         run.write_environment(environment(**configuration.identity))
-        log.info("verify %d solutions with %d votes each, %d in flight", len(loaded.solutions), votes, limit)
+        log.info("verify %d solutions with %d votes each, %d in flight", len(loaded.solutions), votes, worker.capacity)
         store = FileVotes(run.units)
         courses = [
             Course(
@@ -82,7 +78,7 @@ async def verify_to_dir(
         ]  # fmt: skip
         job = _Job(run, courses, votes * len(courses), on_progress)
         try:
-            await job.work_off(judge, limit)
+            await job.work_off(worker)
         finally:
             # Also on Ctrl-C: what is finished is worth reading.
             items, metrics = job.write_results()
@@ -109,14 +105,10 @@ class _Job:
         self._lost_in_a_row = 0
         self._started = time.monotonic()
 
-    async def work_off(self, judge: Judge, limit: int) -> None:
+    async def work_off(self, worker: Voter) -> None:
         """Run the votes that are owed, until done or until the infrastructure counts as down."""
-
-        async def work(unit: Unit) -> tuple[Unit, Attempt]:
-            return unit, await attempt_vote(unit.solution, unit.vote, judge, key=unit.key, steps=unit.steps)
-
-        async with aclosing(as_finished(self._take, work, limit)) as attempts:
-            async for unit, attempt in attempts:
+        async with aclosing(attempts(self._take, worker)) as done:
+            async for unit, attempt in done:
                 if attempt.error is None:
                     self._keep(unit, attempt.vote)
                 else:

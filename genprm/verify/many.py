@@ -6,28 +6,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from genprm import prompts
-from genprm.errors import InputError, RecordError
+from genprm.errors import EngineUnavailable, InputError, RecordError, SandboxUnavailable
+from genprm.runs.pool import as_finished
+from genprm.runs.workers import Worker
 from genprm.types import Settled, Solution, Verification, Vote
 from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
-from genprm.verify.pool import as_finished
 from genprm.verify.store import MemoryVotes
-from genprm.verify.votes import Attempt, Judge, attempt_vote
-
-DEFAULT_IN_FLIGHT = 64
-"""Votes in flight where neither engine nor sandbox states a limit."""
+from genprm.verify.votes import Attempt, Order, Terms, lost
 
 OnVote = Callable[[Vote], None]
-
-
-def in_flight(judge: Judge, concurrency: int | None = None) -> int:
-    """How many votes may run at once: at most what the engine batches and the sandbox has sessions for."""
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
-    limits = [concurrency or int(getattr(judge.engine, "max_batch", DEFAULT_IN_FLIGHT))]
-    if judge.sandbox is not None:
-        limits.append(judge.sandbox.max_sessions)
-    return max(1, min(limits))
+Voter = Worker[Order, Attempt, Terms]
+"""Runs votes: a ``Judge``, or many of them on a Ray cluster."""
 
 
 def check_votes(votes: int) -> None:
@@ -37,17 +27,17 @@ def check_votes(votes: int) -> None:
 
 
 def check_fits(
-    solutions: Sequence[Solution], judge: Judge, *, source: str = "solution", lines: Mapping[str, int] | None = None
+    solutions: Sequence[Solution], terms: Terms, *, source: str = "solution", lines: Mapping[str, int] | None = None
 ) -> None:
     """Raises ``RecordError`` for the first step that, alone with its problem, leaves no room in the model's context."""
-    tokenizer, limit = judge.engine.tokenizer, judge.engine.context_length
-    frame = len(_alone("x", "x", judge))
+    tokenizer, limit = terms.tokenizer, terms.context_length
+    frame = len(_alone("x", "x", terms))
     for solution in solutions:
         for index, step in enumerate(solution.steps):
             # Tokenising all texts would take minutes on a large file; a token is hardly ever less than a byte.
             if frame + len(solution.problem.encode()) + len(step.encode()) < limit:
                 continue
-            size = len(_alone(solution.problem, step, judge))
+            size = len(_alone(solution.problem, step, terms))
             if size >= limit:
                 words = len(tokenizer.encode(step))
                 raise RecordError(
@@ -59,20 +49,19 @@ def check_fits(
                 )
 
 
-def _alone(problem: str, step: str, judge: Judge) -> tuple[int, ...]:
-    settings, tokenizer = judge.settings, judge.engine.tokenizer
+def _alone(problem: str, step: str, terms: Terms) -> tuple[int, ...]:
+    settings, tokenizer = terms.settings, terms.tokenizer
     segments = prompts.render(problem, (step,), (), tokenizer, mode=settings.mode, style=settings.prompt_style)
     return prompts.encode(segments, tokenizer).ids
 
 
 async def verify_many(
     solutions: Sequence[Solution],
-    judge: Judge,
+    worker: Voter,
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
     settle: Settled = "all",
-    concurrency: int | None = None,
     on_vote: OnVote | None = None,
 ) -> AsyncGenerator[tuple[int, Verification], None]:
     """(index in ``solutions``, its verification), each as soon as its last vote is in.
@@ -81,16 +70,12 @@ async def verify_many(
     when infrastructure loses a vote, for a lost vote is not a verdict.
     """
     check_votes(votes)
-    check_fits(solutions, judge)
+    check_fits(solutions, worker.facts)
     places = {solution.id: index for index, solution in enumerate(solutions)}
     courses = (Course(solution, votes, MemoryVotes(), settle=settle, vote_rule=vote_rule) for solution in solutions)
     feed = Feed(unit for course in courses for unit in course.start())
-
-    async def work(unit: Unit) -> tuple[Unit, Attempt]:
-        return unit, await attempt_vote(unit.solution, unit.vote, judge, key=unit.key, steps=unit.steps)
-
-    async with aclosing(as_finished(feed.take, work, in_flight(judge, concurrency))) as attempts:
-        async for unit, attempt in attempts:
+    async with aclosing(attempts(feed.take, worker)) as done:
+        async for unit, attempt in done:
             if attempt.error is not None:
                 raise attempt.error
             feed.put(unit, attempt.vote)
@@ -98,3 +83,17 @@ async def verify_many(
                 on_vote(attempt.vote)
             if unit.course.finished:
                 yield places[unit.solution.id], unit.course.result()
+
+
+def attempts(take: Callable[[], Unit | None], worker: Voter) -> AsyncGenerator[tuple[Unit, Attempt], None]:
+    """Have the worker run the units that ``take`` gives, as many at once as it can."""
+    terms = worker.facts
+
+    async def work(unit: Unit) -> tuple[Unit, Attempt]:
+        order = Order(unit.solution, unit.vote, unit.key, unit.steps)
+        try:
+            return unit, await worker.run(order)
+        except (EngineUnavailable, SandboxUnavailable) as error:
+            return unit, lost(order, terms, error)
+
+    return as_finished(take, work, worker.capacity)

@@ -7,11 +7,13 @@ neither order nor concurrency changes it. After a failed step the vote ends: the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from genprm import prompts
-from genprm.engines.base import Engine, GenerationRequest, Sampling
+from genprm.engines.base import Engine, GenerationRequest, Sampling, Tokenizer
 from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
 from genprm.execution.base import ExecutionResult, Sandbox, Session
 from genprm.rationale.actions import Action, Execute, Generate, Generated, ReadOut, Reply
@@ -23,17 +25,33 @@ from genprm.verify.readout import read_out
 from genprm.verify.seeds import request_seed, vote_seed
 
 Turn = tuple[Segment, ...]
+DEFAULT_CAPACITY = 64
+"""Votes at once where neither engine nor sandbox states a limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """All that decides how a solution is judged. ``sandbox`` is needed where settings say that code is run."""
+class Terms:
+    """All that a vote depends on besides its solution, without what runs it: the same for every judge of a run."""
 
-    engine: Engine
-    sandbox: Sandbox | None
+    engine: Mapping[str, str]
+    """The engine's identity."""
+    context_length: int
+    sandbox: Mapping[str, Any] | None
+    """The sandbox's identity; none where no code is run."""
     settings: Settings
-    sampling: Sampling = field(default_factory=Sampling)
-    run_seed: int = 0
+    sampling: Sampling
+    run_seed: int
+    tokenizer: Tokenizer = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A vote to be run, to its end or to its first so many ``steps``."""
+
+    solution: Solution
+    vote: int
+    key: str = ""
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,73 @@ class Attempt:
 
     vote: Vote
     error: EngineUnavailable | SandboxUnavailable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """An engine, a sandbox and how they are used: a ``Worker`` whose orders are votes.
+
+    ``sandbox`` is needed where settings say that code is run. ``concurrency``: most votes at once.
+    """
+
+    engine: Engine
+    sandbox: Sandbox | None
+    settings: Settings
+    sampling: Sampling = field(default_factory=Sampling)
+    run_seed: int = 0
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise InputError(f"concurrency is {self.concurrency}; it must be at least 1")
+
+    @property
+    def facts(self) -> Terms:
+        """What its votes depend on."""
+        engine, sandbox = self.engine, self.sandbox
+        return Terms(
+            dict(engine.identity), engine.context_length, None if sandbox is None else dict(sandbox.identity),
+            self.settings, self.sampling, self.run_seed, engine.tokenizer,
+        )  # fmt: skip
+
+    @property
+    def capacity(self) -> int:
+        """Votes at once: what the engine batches (or ``concurrency``), at most what the sandbox has sessions for."""
+        limits = [self.concurrency or int(getattr(self.engine, "max_batch", DEFAULT_CAPACITY))]
+        if self.sandbox is not None:
+            limits.append(self.sandbox.max_sessions)
+        return max(1, min(limits))
+
+    async def run(self, order: Order) -> Attempt:
+        """Run one vote. Infrastructure failures are caught here alone."""
+        solution, mode = order.solution, self.settings.mode
+        seed = vote_seed(self.run_seed, solution.id, order.vote)
+        verdicts: list[StepVerdict] = []
+        steps = len(solution.steps) if order.steps is None else order.steps
+        try:
+            async with LazySession(self.sandbox) as session:
+                await _run_steps(solution, steps, self, session, seed, verdicts)
+        except (EngineUnavailable, SandboxUnavailable) as error:
+            return lost(order, self.facts, error, verdicts)
+        verdicts.extend([StepVerdict("not_run", mode)] * (len(solution.steps) - len(verdicts)))
+        return Attempt(Vote(order.key, solution.id, order.vote, seed, tuple(verdicts)))
+
+    async def aclose(self) -> None:
+        """Close engine and sandbox."""
+        await self.engine.aclose()
+        if self.sandbox is not None:
+            await self.sandbox.aclose()
+
+
+def lost(
+    order: Order, terms: Terms, error: EngineUnavailable | SandboxUnavailable, verdicts: Sequence[StepVerdict] = ()
+) -> Attempt:
+    """The attempt that infrastructure ended after these verdicts."""
+    failure: Failure = "engine" if isinstance(error, EngineUnavailable) else "sandbox"
+    mode, count = terms.settings.mode, len(order.solution.steps)
+    steps = [*verdicts, StepVerdict("failed", mode, failure=failure), *[StepVerdict("not_run", mode)] * count][:count]
+    seed = vote_seed(terms.run_seed, order.solution.id, order.vote)
+    return Attempt(Vote(order.key, order.solution.id, order.vote, seed, tuple(steps)), error)
 
 
 class LazySession:
@@ -113,29 +198,9 @@ class StepDriver:
         return self._opening + prompts.encode(action.segments, self._judge.engine.tokenizer).ids
 
 
-async def attempt_vote(
-    solution: Solution, index: int, judge: Judge, *, key: str = "", steps: int | None = None
-) -> Attempt:
-    """Run one vote to its end, or to its first so many ``steps``. Infrastructure failures are caught here alone."""
-    seed = vote_seed(judge.run_seed, solution.id, index)
-    verdicts: list[StepVerdict] = []
-    error: EngineUnavailable | SandboxUnavailable | None = None
-    try:
-        async with LazySession(judge.sandbox) as session:
-            await _run_steps(solution, len(solution.steps) if steps is None else steps, judge, session, seed, verdicts)
-    except (EngineUnavailable, SandboxUnavailable) as caught:
-        error = caught
-        failure: Failure = "engine" if isinstance(caught, EngineUnavailable) else "sandbox"
-        if len(verdicts) < len(solution.steps):
-            verdicts.append(StepVerdict("failed", judge.settings.mode, failure=failure))
-    missing = len(solution.steps) - len(verdicts)
-    verdicts.extend([StepVerdict("not_run", judge.settings.mode)] * missing)
-    return Attempt(Vote(key, solution.id, index, seed, tuple(verdicts)), error)
-
-
 async def run_vote(solution: Solution, index: int, judge: Judge, *, key: str = "") -> Vote:
     """Run one vote to its end; what infrastructure lost is ``failed`` with failure engine or sandbox."""
-    return (await attempt_vote(solution, index, judge, key=key)).vote
+    return (await judge.run(Order(solution, index, key))).vote
 
 
 async def _run_steps(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from genprm.records import Loaded, read_votes, vote_to_dict
 from genprm.runs.configuration import Configuration
 from genprm.types import Solution, Verification, Vote
 from genprm.verify import Judge, Progress, Summary, verify_many, verify_to_dir
-from genprm.verify.many import in_flight
 from tests.verify import scripts
 
 SOLUTIONS = tuple(
@@ -37,6 +37,7 @@ def noisy(prompt: str, request: GenerationRequest) -> str:
 
 def run(out: Path, *, votes: int = 2, judge: Judge | None = None, loaded: Loaded = LOADED, **more: Any) -> Summary:
     judge = judge or Judge(ScriptedEngine(noisy), None, ANALYZE)
+    judge = replace(judge, concurrency=more.pop("concurrency", None))
     config = Configuration("verify", more.pop("identity", IDENTITY), {"votes": votes}, loaded.source)
     return asyncio.run(verify_to_dir(loaded, out, judge, config, votes=votes, **more))
 
@@ -200,7 +201,7 @@ def test_many_solutions_with_real_code_come_as_they_finish() -> None:
         seen: list[Vote] = []
         async with local() as sandbox:
             judge = Judge(scripts.model(), sandbox, Settings(mode="code-only"))
-            assert in_flight(judge) == in_flight(judge, 50) == 3
+            assert judge.capacity == replace(judge, concurrency=50).capacity == 3
             stream = verify_many(SOLUTIONS, judge, votes=2, on_vote=seen.append)
             return {index: item async for index, item in stream}, len(seen)
 

@@ -29,9 +29,9 @@ Tick = Callable[[], None]
 def work(out: Path, count: int) -> None:
     """Verify ``count`` solutions with two votes each."""
     solutions = tuple(Solution(f"Problem {n}", (f"{n} + 1 = {n + 1}",), id=f"s{n}") for n in range(count))
-    judge = Judge(ScriptedEngine(noisy), None, Settings(mode="analyze"))
+    judge = Judge(ScriptedEngine(noisy), None, Settings(mode="analyze"), concurrency=3)
     configuration = Configuration("verify", {"model": "scripted"}, {"votes": 2}, "in.jsonl")
-    asyncio.run(verify_to_dir(Loaded(solutions, source="in.jsonl"), out, judge, configuration, votes=2, concurrency=3))
+    asyncio.run(verify_to_dir(Loaded(solutions, source="in.jsonl"), out, judge, configuration, votes=2))
 
 
 class Watched:

@@ -17,7 +17,7 @@ from genprm.types import Mode, Solution, Vote
 from genprm.verify import Judge, run_vote
 from genprm.verify.readout import read_out
 from genprm.verify.seeds import request_seed, vote_seed
-from genprm.verify.votes import attempt_vote
+from genprm.verify.votes import Order
 from tests.verify import scripts
 
 
@@ -124,11 +124,11 @@ def test_what_infrastructure_loses_is_failed_and_carries_its_error() -> None:
 
     async def main() -> None:
         sandbox = BrokenSandbox()
-        lost = await attempt_vote(scripts.SUMS, 0, Judge(scripts.model(), sandbox, Settings()))
+        lost = await Judge(scripts.model(), sandbox, Settings()).run(Order(scripts.SUMS, 0))
         assert [step.failure for step in lost.vote.steps] == ["sandbox", None, None]
         assert isinstance(lost.error, SandboxUnavailable)
         await closed.aclose()
-        lost = await attempt_vote(scripts.SUMS, 0, Judge(closed, sandbox, Settings()))
+        lost = await Judge(closed, sandbox, Settings()).run(Order(scripts.SUMS, 0))
         assert [step.failure for step in lost.vote.steps] == ["engine", None, None]
         assert [step.status for step in lost.vote.steps] == ["failed", "not_run", "not_run"]
         assert isinstance(lost.error, EngineUnavailable)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from genprm.verify.pool import as_finished
+from genprm.runs.pool import as_finished
 
 
 def given(*units: int) -> Callable[[], int | None]:

@@ -1,0 +1,78 @@
+"""Opens a judge: loads the model, starts the sandbox. Where both are named it can be sent elsewhere and done there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genprm import engines, execution, resources
+from genprm.engines import Engine, Sampling
+from genprm.errors import InputError
+from genprm.execution import Sandbox
+from genprm.rationale.settings import Settings
+from genprm.verify.votes import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What to open. ``engine`` is a kind, a function that opens one, or an open one; ``sandbox`` a kind or open."""
+
+    model: str
+    engine: str | Callable[[], Engine] | Engine = "auto"
+    sandbox: str | Sandbox = "auto"
+    settings: Settings = field(default_factory=Settings)
+    sampling: Sampling = field(default_factory=Sampling)
+    run_seed: int = 0
+    concurrency: int | None = None
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def require_sendable(self) -> None:
+        """Raises ``InputError`` for something open, which belongs to this process."""
+        if not isinstance(self.engine, str) and not callable(self.engine):
+            raise InputError("an open engine cannot be sent to replicas; give its kind or a function that opens it")
+        if not isinstance(self.sandbox, str):
+            raise InputError("an open sandbox cannot be sent to replicas; give its kind")
+
+    async def __call__(self) -> Judge:
+        """An open judge. What was open already is used and stays its owner's."""
+        model = resources.model(self.model) if isinstance(self.engine, str) else ""
+        # The sandbox first: it is up in a second, and what it lacks must not show after minutes of loading.
+        sandbox = await self._open_sandbox()
+        try:
+            engine = self._open_engine(model)
+        except BaseException:
+            await self._close_sandbox(sandbox)
+            raise
+        return Judge(engine, sandbox, self.settings, self.sampling, self.run_seed, self.concurrency)
+
+    async def close(self, judge: Judge) -> None:
+        """Close what was opened here."""
+        if judge.engine is not self.engine:
+            await judge.engine.aclose()
+        await self._close_sandbox(judge.sandbox)
+
+    def _open_engine(self, model: str) -> Engine:
+        if isinstance(self.engine, str):
+            return engines.open_engine(self.engine, model, **self.engine_options)
+        return self.engine() if callable(self.engine) else self.engine
+
+    async def _open_sandbox(self) -> Sandbox | None:
+        runs_code = self.settings.mode in ("code", "code-only") and self.settings.execute
+        if not runs_code:
+            return None
+        if not isinstance(self.sandbox, str):
+            return self.sandbox
+        sandbox = await asyncio.to_thread(execution.open_sandbox, self.sandbox, **self.sandbox_options)
+        try:
+            await sandbox.start()
+        except BaseException:
+            await sandbox.aclose()
+            raise
+        return sandbox
+
+    async def _close_sandbox(self, sandbox: Sandbox | None) -> None:
+        if sandbox is not None and sandbox is not self.sandbox:
+            await sandbox.aclose()

@@ -1,0 +1,136 @@
+"""Votes on replicas: the same as without them, and nothing is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from genprm import Solution
+from genprm.engines import ScriptedEngine
+from genprm.errors import InputError
+from genprm.execution import LocalSandbox
+from genprm.runs.ray import RayCluster
+from tests.conftest import REPOSITORY
+from tests.verify.replicas import SOLUTIONS, open_engine, verifier
+
+ray = pytest.importorskip("ray")
+TWO = RayCluster(replicas=2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
+    yield
+    ray.shutdown()
+
+
+def lines(out: Path) -> Counter[str]:
+    return Counter((out / "votes.jsonl").read_text(encoding="utf-8").splitlines())
+
+
+def marked(mark: str) -> list[str]:
+    """Processes that have the mark in their environment, as every descendant of a marked one has."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:100])
+    return found
+
+
+def test_a_run_on_replicas_is_the_run_without_them_and_either_goes_on_with_the_other(
+    cluster: None, tmp_path: Path
+) -> None:
+    with verifier() as alone:
+        alone.verify_to_dir(SOLUTIONS, tmp_path / "alone")
+    with verifier(TWO, votes=3) as spread:
+        spread.verify_to_dir(SOLUTIONS, tmp_path / "both")
+    with verifier() as alone:
+        assert alone.verify_to_dir(SOLUTIONS, tmp_path / "both").reused == 60
+    with verifier(TWO) as spread:
+        spread.verify_to_dir(SOLUTIONS, tmp_path / "spread")
+        assert spread.verify(SOLUTIONS[3]).rewards == alone.verify(SOLUTIONS[3]).rewards
+    for out in (tmp_path / "both", tmp_path / "spread"):
+        assert lines(out) == lines(tmp_path / "alone")
+        assert (out / "items.jsonl").read_bytes() == (tmp_path / "alone/items.jsonl").read_bytes()
+
+
+def test_replicas_killed_every_second_leave_the_run_of_a_calm_one(cluster: None, tmp_path: Path) -> None:
+    with verifier(votes=24) as alone:
+        alone.verify_to_dir(SOLUTIONS, tmp_path / "calm")
+    over, killed = threading.Event(), []
+
+    def kill() -> None:
+        while not over.wait(1.0):
+            for pid in actors()[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with verifier(TWO, votes=24) as spread:
+            spread.verify_to_dir(SOLUTIONS, tmp_path / "killed")
+    finally:
+        over.set()
+        killer.join()
+    assert len(killed) >= 2
+    assert lines(tmp_path / "killed") == lines(tmp_path / "calm")
+    assert (tmp_path / "killed/items.jsonl").read_bytes() == (tmp_path / "calm/items.jsonl").read_bytes()
+
+
+def actors() -> list[int]:
+    """Processes of the actors of this cluster."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
+def test_nothing_is_left_when_the_driver_ends(sent: signal.Signals, tmp_path: Path) -> None:
+    mark = f"GENPRM_TEST_MARK={uuid.uuid4().hex}"
+    name, _, value = mark.partition("=")
+    command = [sys.executable, "-m", "tests.verify.replicas", str(tmp_path / "run")]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env={**os.environ, name: value}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as driver:
+        assert driver.stdout is not None
+        for _ in range(10):
+            assert driver.stdout.readline() == b"vote\n"
+        assert any("ray::_Actor" in command for command in marked(mark))
+        driver.send_signal(sent)
+        driver.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left
+
+
+def test_what_is_open_here_cannot_be_sent() -> None:
+    with pytest.raises(InputError, match="an open engine cannot be sent to replicas; give its kind or a function"):
+        verifier(TWO, engine=ScriptedEngine([]))
+    with pytest.raises(InputError, match="an open sandbox cannot be sent"):
+        verifier(TWO, sandbox=LocalSandbox())
+
+
+def test_code_runs_in_the_sandbox_of_the_replica(cluster: None) -> None:
+    solution = Solution("p", ("1 + 1 = 2", "1 + 1 = 3"), id="x")
+    with verifier(TWO, mode="code-only", sandbox="local", engine=open_engine, votes=2) as spread:
+        result = spread.verify(solution)
+    assert [vote.steps[1].code[0].output for vote in result.votes] == ["False\n"] * 2
