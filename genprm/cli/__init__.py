@@ -1,11 +1,12 @@
 """The command line: one module per verb, each a thin caller of the library.
 
 Exit codes: 0 done · 1 a fault of genprm itself · 2 the input or an option is wrong, said in one sentence on stderr,
-with nothing written · 3 the engine or the sandbox is down · 130 stopped from the keyboard.
+with nothing written · 3 the engine or the sandbox is down · 130 stopped, from the keyboard or by SIGTERM.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +43,8 @@ def _root() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    # A scheduler that ends the job is answered as Ctrl-C is: what is finished is kept and summed up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(arguments))
 
 

@@ -68,7 +68,13 @@ cli.main(sys.argv[1:])
 """
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
+STOPS = {"ctrl-c": [signal.SIGINT], "ctrl-c twice": [signal.SIGINT] * 2, "a scheduler": [signal.SIGTERM]}
+
+
+@pytest.mark.parametrize("signals", STOPS.values(), ids=STOPS)
+def test_a_run_that_is_stopped_keeps_what_is_finished_and_says_how_to_go_on(
+    signals: list[signal.Signals], tmp_path: Path
+) -> None:
     source = write(tmp_path / "in.jsonl", *(record(f"r{number}", "3 * 4 = 12") for number in range(30)))
     arguments = ["verify", str(source), "--out", str(tmp_path / "run"), "--votes", "1", "--mode", "analyze"]
     command = [sys.executable, "-c", SLOW, *arguments, "--max-in-flight", "1"]
@@ -80,9 +86,12 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     deadline = time.monotonic() + 60
     while not (votes.exists() and votes.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    for sent in signals:
+        process.send_signal(sent)
+        time.sleep(0.05)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert "run the same command again to continue" in error and "Traceback" not in error
     finished = [json.loads(line) for line in votes.read_text(encoding="utf-8").splitlines()]
     assert 0 < len(finished) < 30
+    assert len(json.loads((tmp_path / "run/metrics.json").read_text())["steps"]) > 0 or len(signals) > 1
