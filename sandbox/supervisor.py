@@ -181,6 +181,8 @@ class Supervisor:
         self.on_writable()
 
     def on_writable(self) -> None:
+        if not self.outbox:
+            return  # a reply of this very round has taken all with it
         try:
             del self.outbox[: os.write(1, self.outbox)]
         except BlockingIOError:

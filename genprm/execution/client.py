@@ -26,7 +26,7 @@ class SupervisorClient:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reader: asyncio.Task[None] | None = None
-        self._reason = "the sandbox's supervisor died"
+        self._reason = ""
         self.preloaded: tuple[str, ...] = ()
         """What the template imported before any session."""
 
@@ -76,12 +76,14 @@ class SupervisorClient:
                 reply = self._waiting.get(frame["id"])
                 if reply is not None and not reply.done():
                     reply.set_result(frame)
+            log.info("the sandbox's %s ended: %s", self.transport.name, self.transport.last_words())
         except wire.BrokenFrame as error:
             self.kill(f"the sandbox's supervisor sent nonsense: {error}")
         finally:
+            reason = self._reason or f"the sandbox's supervisor died ({self.transport.last_words()})"
             for reply in list(self._waiting.values()):
                 if not reply.done():
-                    reply.set_exception(SupervisorLost(self._reason))
+                    reply.set_exception(SupervisorLost(reason))
                     reply.exception()  # nobody may be waiting any more; that is no error
 
     def kill(self, reason: str) -> None:
