@@ -76,7 +76,6 @@ class SupervisorClient:
                 reply = self._waiting.get(frame["id"])
                 if reply is not None and not reply.done():
                     reply.set_result(frame)
-            log.info("the sandbox's %s ended: %s", self.transport.name, self.transport.last_words())
         except wire.BrokenFrame as error:
             self.kill(f"the sandbox's supervisor sent nonsense: {error}")
         finally:
