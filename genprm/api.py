@@ -40,7 +40,7 @@ from genprm.verdicts import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
 from genprm.verify.many import OnVote, Voter, check_fits, check_votes, verify_many
 from genprm.verify.opening import Opening
-from genprm.verify.stopping import SETTLES
+from genprm.verify.stopping import DEFAULT_RISK, Stop
 from genprm.verify.votes import Judge, Terms
 
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ class Verifier:
     how a step is judged and carries the budgets; ``mode`` and ``execute`` are the two of them that are asked for most.
     ``seed`` is the run's. ``ray`` spreads the votes over replicas, each with an engine and a sandbox of its own.
     ``settle`` ends the voting on a solution early, once ``votes`` votes could not change its ``labels`` (the verdict of
-    every step) or its ``first-error`` any more.
+    every step) or its ``first-error`` any more, or would change the latter with a chance of at most ``risk``.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Verifier:
         settings: Settings | None = None,
         vote_rule: VoteRule = "mean",
         settle: Settled = "all",
+        risk: float = DEFAULT_RISK,
         concurrency: int | None = None,
         ray: RayCluster | None = None,
         engine_options: Mapping[str, Any] | None = None,
@@ -80,8 +81,6 @@ class Verifier:
         check_votes(votes)
         if vote_rule not in VOTE_RULES:
             raise InputError(f"vote_rule is '{vote_rule}'; it must be one of {', '.join(VOTE_RULES)}")
-        if settle not in SETTLES:
-            raise InputError(f"settle is '{settle}'; it must be one of {', '.join(SETTLES)}")
         if mode is not None and mode not in get_args(Mode):
             raise InputError(f"mode is '{mode}'; it must be one of {', '.join(get_args(Mode))}")
         if concurrency is not None and concurrency < 1:
@@ -92,7 +91,7 @@ class Verifier:
         self.sampling = sampling or Sampling()
         self.settings = _settings(settings, mode, execute)
         self.vote_rule: VoteRule = vote_rule
-        self.settle: Settled = settle
+        self.stop = Stop(settle, risk)
         self.concurrency = concurrency
         self.ray = ray
         self._plan = Opening(
@@ -178,7 +177,7 @@ class Verifier:
         loaded = solutions if isinstance(solutions, Loaded) else Loaded(with_ids(solutions), source="solutions")
         _require_distinct(loaded.solutions)
         worker = self._ready()
-        stated = {**self._voting(), "concurrency": worker.capacity, **self._spread(), **(extent or {})}
+        stated = {**self._stated(), "concurrency": worker.capacity, **(extent or {})}
         configuration = Configuration("verify", self.identity, stated, loaded.source)
         return background.shared().run(
             verify_to_dir(loaded, out, worker, configuration, **self._voting(), on_progress=on_progress)
@@ -242,10 +241,12 @@ class Verifier:
             return (await anext(stream))[1]
 
     def _voting(self) -> dict[str, Any]:
-        return {"votes": self.votes, "vote_rule": self.vote_rule, "settle": self.settle}
+        return {"votes": self.votes, "vote_rule": self.vote_rule, "stop": self.stop}
 
-    def _spread(self) -> dict[str, Any]:
-        return {} if self.ray is None else {"ray": asdict(self.ray)}
+    def _stated(self) -> dict[str, Any]:
+        """How much is done and how, as config.yaml has it."""
+        ray = {} if self.ray is None else {"ray": asdict(self.ray)}
+        return {"votes": self.votes, "vote_rule": self.vote_rule, **asdict(self.stop), **ray}
 
 
 def with_ids(solutions: Iterable[Solution]) -> tuple[Solution, ...]:

@@ -16,7 +16,7 @@ Judgement = Literal["Yes", "No"]
 StepStatus = Literal["judged", "failed", "not_run"]
 Failure = Literal["no_judgement", "budget", "context", "engine", "sandbox"]
 ExecutionStatus = Literal["ok", "error", "timeout", "oom", "output_limit", "crashed"]
-Settled = Literal["all", "labels", "first-error"]
+Settled = Literal["all", "labels", "first-error", "risk"]
 
 
 @dataclass(frozen=True, slots=True)

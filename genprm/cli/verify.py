@@ -46,9 +46,10 @@ def verify(
     ] = "auto",
     vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="How votes become a reward.")] = "mean",
     settle: Annotated[
-        Literal["all", "labels", "first-error"],
-        typer.Option(help="Stop voting on a solution once further votes cannot change these; all: never."),
+        Literal["all", "labels", "first-error", "risk"],
+        typer.Option(help="Stop voting on a solution once further votes cannot change these; risk: hardly will."),
     ] = "all",
+    risk: Annotated[float, typer.Option(help="With --settle risk: accepted chance of another first error.")] = 0.01,
     prompt_style: Annotated[
         Literal["chat", "official"], typer.Option(help="official: the format of the published evaluator.")
     ] = "chat",
@@ -88,8 +89,8 @@ def verify(
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
-        settle=settle, sampling=sampling, concurrency=max_in_flight, ray=cluster_of(ray, replicas, gpus_per_replica),
-        engine_options=options_of(engine_option or ()),
+        settle=settle, risk=risk, sampling=sampling, concurrency=max_in_flight,
+        ray=cluster_of(ray, replicas, gpus_per_replica), engine_options=options_of(engine_option or ()),
     )  # fmt: skip
     if dry_run:
         plan(console.out(), loaded, verifier, out)

@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from genprm.types import Settled, Solution, StepVerdict, Verification, Vote
+from genprm.types import Solution, StepVerdict, Verification, Vote
 from genprm.verdicts import VoteRule, values
 from genprm.verify.aggregate import aggregate
-from genprm.verify.stopping import least_more, steps_needed
+from genprm.verify.stopping import Stop
 from genprm.verify.store import VoteStore, steps_run
 
 
@@ -42,7 +42,7 @@ class Course:
         votes: int,
         store: VoteStore,
         *,
-        settle: Settled = "all",
+        stop: Stop = Stop(),  # noqa: B008 (a frozen value)
         vote_rule: VoteRule = "mean",
         key: Callable[[Solution, int], str] = lambda solution, vote: f"{solution.id} {vote}",
     ) -> None:
@@ -51,7 +51,7 @@ class Course:
         self.reused = 0
         self._most = votes
         self._store = store
-        self._settle = settle
+        self._stop = stop
         self._vote_rule = vote_rule
         self._key = key
         self._keys: list[str] = []
@@ -89,11 +89,11 @@ class Course:
             self._keys.extend(self._wave)
             self._wave = {}
             count = len(self._keys)
-            columns = [] if self._settle == "all" else self._columns()
-            more = least_more(columns, self._most - count, self._settle)
+            columns = [] if self._stop.settle == "all" else self._columns()
+            more = self._stop.least_more(columns, self._most - count)
             if not more:
                 return []
-            steps = steps_needed(columns, self._most - count, self._settle) or len(self.solution.steps)
+            steps = self._stop.steps_needed(columns, self._most - count) or len(self.solution.steps)
             indices = {self._key(self.solution, index): index for index in range(count, count + more)}
             self._wave = {key: self._has(key, steps) for key in indices}
             self.reused += sum(self._wave.values())
@@ -123,11 +123,11 @@ class Course:
             return replace(item, settled=None)
         if len(self._keys) == self._most and not any(map(self._store.is_cut, self._keys)):
             return item
-        if self._settle == "first-error" and item.predicted_label not in (None, -1):
+        if self._stop.settle in ("first-error", "risk") and item.predicted_label not in (None, -1):
             known = item.predicted_label + 1
             cut = aggregate(self.solution, [_first_steps(vote, known) for vote in votes], self._vote_rule)
             item = replace(cut, votes=item.votes)
-        return replace(item, settled=self._settle)
+        return replace(item, settled=self._stop.settle)
 
 
 def _first_steps(vote: Vote, count: int) -> Vote:

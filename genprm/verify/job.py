@@ -19,12 +19,13 @@ from genprm.errors import EngineUnavailable, SandboxUnavailable
 from genprm.records import Loaded, item_to_dict
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
-from genprm.types import Settled, Verification, Vote
+from genprm.types import Verification, Vote
 from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
 from genprm.verify.many import Voter, attempts, check_fits, check_votes
 from genprm.verify.metrics import Progress, Tally
 from genprm.verify.seeds import vote_key
+from genprm.verify.stopping import Stop
 from genprm.verify.store import FileVotes, line_is_cut
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ async def verify_to_dir(
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
-    settle: Settled = "all",
+    stop: Stop = Stop(),  # noqa: B008 (a frozen value)
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Verify into a run directory, continuing what is there.
@@ -71,7 +72,7 @@ async def verify_to_dir(
         store = FileVotes(run.units)
         courses = [
             Course(
-                solution, votes, store, settle=settle, vote_rule=vote_rule,
+                solution, votes, store, stop=stop, vote_rule=vote_rule,
                 key=partial(vote_key, configuration.identity),
             )
             for solution in loaded.solutions

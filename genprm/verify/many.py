@@ -9,9 +9,10 @@ from genprm import prompts
 from genprm.errors import EngineUnavailable, InputError, RecordError, SandboxUnavailable
 from genprm.runs.pool import as_finished
 from genprm.runs.workers import Worker
-from genprm.types import Settled, Solution, Verification, Vote
+from genprm.types import Solution, Verification, Vote
 from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
+from genprm.verify.stopping import Stop
 from genprm.verify.store import MemoryVotes
 from genprm.verify.votes import Attempt, Order, Terms, lost
 
@@ -61,7 +62,7 @@ async def verify_many(
     *,
     votes: int,
     vote_rule: VoteRule = "mean",
-    settle: Settled = "all",
+    stop: Stop = Stop(),  # noqa: B008 (a frozen value)
     on_vote: OnVote | None = None,
 ) -> AsyncGenerator[tuple[int, Verification], None]:
     """(index in ``solutions``, its verification), each as soon as its last vote is in.
@@ -72,7 +73,7 @@ async def verify_many(
     check_votes(votes)
     check_fits(solutions, worker.facts)
     places = {solution.id: index for index, solution in enumerate(solutions)}
-    courses = (Course(solution, votes, MemoryVotes(), settle=settle, vote_rule=vote_rule) for solution in solutions)
+    courses = (Course(solution, votes, MemoryVotes(), stop=stop, vote_rule=vote_rule) for solution in solutions)
     feed = Feed(unit for course in courses for unit in course.start())
     async with aclosing(attempts(feed.take, worker)) as done:
         async for unit, attempt in done:

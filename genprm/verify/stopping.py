@@ -13,14 +13,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
+from genprm.errors import InputError
 from genprm.types import Settled
 from genprm.verdicts import THRESHOLD
+from genprm.verify import risk as bounded
 
-SETTLES: tuple[Settled, ...] = ("all", "labels", "first-error")
+SETTLES: tuple[Settled, ...] = ("all", "labels", "first-error", "risk")
+DEFAULT_RISK = 0.01
 Values = Sequence[float]
 """Of one step: what each vote that judged it says, between 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When voting on a solution ends: after all votes, when they cannot change an answer, or when they hardly will.
+
+    ``risk``, for ``settle="risk"``: the chance of another predicted label that is accepted (see ``risk.py``).
+    """
+
+    settle: Settled = "all"
+    risk: float = DEFAULT_RISK
+
+    def __post_init__(self) -> None:
+        if self.settle not in SETTLES:
+            raise InputError(f"settle is '{self.settle}'; it must be one of {', '.join(SETTLES)}")
+        if not 0 < self.risk < 0.5:
+            raise InputError(f"risk is {self.risk}; it must be above 0 and below 0.5")
+
+    def least_more(self, columns: Sequence[Values], remaining: int) -> int:
+        """The fewest further votes after which voting could end; 0 if it ends now."""
+        if self.settle == "risk":
+            return bounded.least_more(columns, remaining, self.risk)
+        return least_more(columns, remaining, self.settle)
+
+    def steps_needed(self, columns: Sequence[Values], remaining: int) -> int:
+        """How many steps of a further vote can matter."""
+        if self.settle == "risk":
+            return bounded.steps_needed(columns, remaining, self.risk)
+        return steps_needed(columns, remaining, self.settle)
 
 
 def surely_yes(values: Values, remaining: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -16,8 +16,9 @@ from genprm.execution import LocalSandbox, Session
 from genprm.rationale.settings import Settings
 from genprm.records import Loaded, read_votes, vote_to_dict
 from genprm.runs.configuration import Configuration
-from genprm.types import Solution, Verification, Vote
+from genprm.types import Settled, Solution, Verification, Vote
 from genprm.verify import Judge, Progress, Summary, verify_many, verify_to_dir
+from genprm.verify.stopping import Stop
 from tests.verify import scripts
 
 SOLUTIONS = tuple(
@@ -108,13 +109,13 @@ def test_more_votes_later_use_the_earlier_ones(tmp_path: Path) -> None:
 def test_an_early_stop_gives_the_labels_of_all_votes_and_is_completed_later(tmp_path: Path) -> None:
     extent: dict[str, Any] = {"votes": 8, "vote_rule": "majority"}
     whole = run(tmp_path / "whole", **extent)
-    for settle in ("labels", "first-error"):
-        early = run(tmp_path / settle, **extent, settle=settle)
+    for settle in get_args(Settled)[1:]:
+        early = run(tmp_path / settle, **extent, stop=Stop(settle))
         assert early.metrics["votes"] < whole.metrics["votes"]
         assert early.metrics["votes_owed"] == 0
         assert [item.predicted_label for item in early.items] == [item.predicted_label for item in whole.items]
         assert settle in {item.settled for item in early.items}
-        again = run(tmp_path / settle, **extent, settle=settle)
+        again = run(tmp_path / settle, **extent, stop=Stop(settle))
         assert again.reused == again.metrics["votes"] == early.metrics["votes"]
         completed = run(tmp_path / settle, **extent)
         assert (tmp_path / settle / "items.jsonl").read_bytes() == (tmp_path / "whole" / "items.jsonl").read_bytes()

@@ -9,7 +9,7 @@ from genprm.types import Settled, StepVerdict, Verification, Vote
 from genprm.verdicts import THRESHOLD, VoteRule, values
 from genprm.verify.aggregate import aggregate
 from genprm.verify.course import Course, Unit
-from genprm.verify.stopping import least_more, surely_no, surely_yes
+from genprm.verify.stopping import Stop, least_more, surely_no, surely_yes
 from genprm.verify.store import MemoryVotes
 from tests.verify.test_aggregate import Cell, solution, votes
 
@@ -33,7 +33,7 @@ def run(every: list[Vote], settle: Settled, rule: VoteRule = "mean", stored: lis
     """A course to its end, each unit answered by what the vote of that index says of the steps asked for."""
     store = MemoryVotes({vote.key: vote for vote in stored or []})
     course = Course(
-        solution(len(every[0].steps)), len(every), store, settle=settle, vote_rule=rule,
+        solution(len(every[0].steps)), len(every), store, stop=Stop(settle), vote_rule=rule,
         key=lambda _, index: str(index),
     )  # fmt: skip
     units = course.start()
