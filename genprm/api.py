@@ -33,7 +33,7 @@ from genprm.execution.base import Sandbox
 from genprm.rationale.settings import Settings
 from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
-from genprm.runs.directory import check_folder
+from genprm.runs.directory import begun, check_folder
 from genprm.runs.ray import RayCluster, open_ray
 from genprm.types import Mode, Segment, Settled, Solution, Verification
 from genprm.verdicts import VOTE_RULES, VoteRule
@@ -176,6 +176,7 @@ class Verifier:
         """
         loaded = solutions if isinstance(solutions, Loaded) else Loaded(with_ids(solutions), source="solutions")
         _require_distinct(loaded.solutions)
+        self.prepare(out)
         worker = self._ready()
         stated = {**self._stated(), "concurrency": worker.capacity, **(extent or {})}
         configuration = Configuration("verify", self.identity, stated, loaded.source)
@@ -213,6 +214,16 @@ class Verifier:
     def first_prompt(self, solution: Solution) -> str:
         """The text of the first prompt for a solution, special tokens included."""
         return "".join(segment.text for segment in _first_segments(solution, self.terms))
+
+    def prepare(self, out: Path | str) -> None:
+        """Look at a folder before anything is opened.
+
+        Raises ``InputError`` for a folder of other things. Where engine or sandbox is ``auto`` and the folder holds a
+        run, the kind that the run began with is taken, for it is part of the run's identity.
+        """
+        stored = begun(Path(out))
+        if stored is not None and self._worker is None:
+            self._plan = self._plan.following(stored.identity)
 
     def check(self, loaded: Loaded, out: Path | str | None = None) -> None:
         """Raises what ``verify_to_dir`` would raise for these records and this folder. Nothing is run or written.

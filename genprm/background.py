@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -47,6 +48,27 @@ class BackgroundLoop:
             self._thread.join()
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+
+async def on_thread(work: Callable[[], Result]) -> Result:
+    """Do blocking work on a daemon thread. Cancelled, it is left to itself and does not hold up the interpreter."""
+    loop, future = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    def settle(setter: Callable[[Any], None], outcome: Any) -> None:
+        if not future.done():
+            setter(outcome)
+
+    def run() -> None:
+        setter: Callable[[Any], None] = future.set_result
+        try:
+            outcome: Any = work()
+        except BaseException as error:  # noqa: BLE001 (it is handed to whoever waits)
+            setter, outcome = future.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, setter, outcome)
+
+    threading.Thread(target=run, name="genprm opening", daemon=True).start()
+    return cast(Result, await future)
 
 
 _lock = threading.Lock()

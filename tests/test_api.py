@@ -182,3 +182,21 @@ def test_ctrl_c_cancels_the_work_and_waits_for_its_end(monkeypatch: pytest.Monke
     assert ended.is_set()
     loop.close()
     loop.close()
+
+
+def test_a_run_goes_on_in_the_sandbox_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"engine": scripts.model(), "mode": "code-only", "votes": 1}
+    with Verifier(**options, sandbox="local") as first:
+        first.verify_to_dir([PLAIN], tmp_path / "run")
+    monkeypatch.setattr("genprm.execution.DockerSandbox.open", lambda **_: pytest.fail("docker was looked for"))
+    with_auto = Verifier(**options, sandbox="auto")
+    with_auto.prepare(tmp_path / "run")
+    with with_auto:
+        assert with_auto.verify_to_dir([PLAIN], tmp_path / "run").reused == 1
+
+
+def test_a_folder_of_other_things_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    unopened = Verifier(engine=lambda: pytest.fail("the engine was opened"), mode="direct")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        unopened.verify_to_dir([PLAIN], tmp_path)

@@ -26,6 +26,7 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith(_SAID))
     logging.basicConfig(format="%(message)s", handlers=[handler])
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what fails in the end is said by us
     for name in _SAID:
         logging.getLogger(name).setLevel(logging.INFO)
 

@@ -52,14 +52,14 @@ class LiveDisplay:
     ) -> None:
         self._bar.stop()
 
-    def prompt(self, text: str) -> None:
-        """The first prompt."""
-        self._example("first prompt", text)
+    def prompt(self, text: str, id: str) -> None:
+        """The first prompt, which is of this solution."""
+        self._example(f"first prompt: {id}, step 0", text)
 
     def vote(self, beat: Beat) -> None:
         """One more vote finished."""
         if self._examples and (rationale := first_rationale(beat.vote)):
-            self._example("first rationale", rationale)
+            self._example(f"first rationale to be ready: {beat.vote.id}, vote {beat.vote.vote}", rationale)
             self._examples = False
         shown = rates(beat)
         self._bar.update(self._task, total=beat.total, completed=beat.done, rates=shown)

@@ -36,6 +36,8 @@ def replay(
     """Judge one step again with another code output."""
     from genprm.runs.configuration import Configuration
 
+    if not (run / "config.yaml").exists():
+        raise InputError(f"{run} is no run directory (it has no config.yaml); give one that genprm verify made")
     configuration = Configuration.read(run / "config.yaml")
     if configuration.verb != "verify":
         raise InputError(f"{run} holds a run of 'genprm {configuration.verb}'; only those of verify can be replayed")

@@ -26,14 +26,17 @@ def build(
     from_host: Annotated[
         bool, typer.Option("--from-host", help="Out of this machine's Python, numpy and sympy; needs no registry.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also where it is there: runs of the old one end.")] = False,
 ) -> None:
-    """Make the image of the docker sandbox."""
+    """Make the image of the docker sandbox, unless it is there."""
     from genprm.execution import daemon, image
 
     api = daemon.connect()
     try:
         with daemon.failures():
-            built = image.build_from_host(api) if from_host else image.build(api)
+            built = None if again else image.existing(api, "host" if from_host else "registry")
+            if built is None:
+                built = image.build_from_host(api) if from_host else image.build(api)
     finally:
         api.close()
     console.out().print(f"{built.reference} {built.digest}", soft_wrap=True)

@@ -108,10 +108,11 @@ def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: d
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
     try:
+        verifier.prepare(out)
         with verifier:
             verifier.check(loaded, out)
             with LiveDisplay(to) as display:
-                display.prompt(verifier.first_prompt(loaded.solutions[0]))
+                display.prompt(verifier.first_prompt(loaded.solutions[0]), loaded.solutions[0].id)
                 return verifier.verify_to_dir(loaded, out, on_progress=display.vote, extent=extent)
     except KeyboardInterrupt:
         kept = f"finished votes are kept in {out}: " if (out / "config.yaml").exists() else ""

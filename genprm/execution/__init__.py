@@ -43,4 +43,4 @@ def _best(options: dict[str, Any]) -> tuple[Sandbox, str]:
     try:
         return DockerSandbox.open(**options), ""
     except SandboxUnavailable as error:
-        return LocalSandbox(**options), f" (docker was not taken: {error})"
+        return LocalSandbox(**options), f" (docker was not taken: {str(error).partition(';')[0]})"

@@ -81,6 +81,18 @@ def find(api: APIClient) -> Image:
     )
 
 
+def existing(api: APIClient, how: str) -> Image | None:
+    """This version's image that was built this way (``registry`` or ``host``), if it is there.
+
+    What goes into it is in its name, so making it anew gives the same, under another digest.
+    """
+    from docker.errors import ImageNotFound
+
+    with contextlib.suppress(ImageNotFound):
+        return _image(api, names()[how])
+    return None
+
+
 def _image(api: APIClient, name: str) -> Image:
     return Image(name, api.inspect_image(name)["Id"])
 

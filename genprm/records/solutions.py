@@ -118,6 +118,8 @@ class _Reader:
         for index, step in enumerate(value):
             if not isinstance(step, str):
                 raise self.fail("steps", f"step {index} is a {json_name(step)}; every step must be a string")
+            if not step.strip():
+                raise self.fail("steps", f"step {index} is empty; take it out, and move a 'label' behind it by one")
             self.encodable("steps", step)
         return tuple(value)
 

@@ -129,21 +129,31 @@ class RunDirectory:
 
 def check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:
     """Raises what ``RunDirectory.open`` would raise for what the folder holds. Writes nothing."""
+    if (stored := begun(path)) is not None:
+        configuration.require_same(stored, path)
+        _require_same_records(path, solutions)
+
+
+def begun(path: Path) -> Configuration | None:
+    """The configuration of the run that the folder holds, if it holds one.
+
+    Raises ``InputError`` for a folder of other things. Cheap: to be asked before anything is opened.
+    """
     try:
         names = {entry.name for entry in path.iterdir()}
     except FileNotFoundError:
-        return
+        return None
     except NotADirectoryError as error:
         if not path.exists():  # it would lie below a file: making it says so
-            return
+            return None
         raise InputError(f"{path} is a file; choose another --out folder") from error
     except OSError as error:
         raise InputError(f"cannot read the folder {path}: {error.strerror}; choose another --out folder") from error
     if "config.yaml" in names:
-        configuration.require_same(Configuration.read(path / "config.yaml"), path)
-        _require_same_records(path, solutions)
-    elif not names <= (_BEGUN if ".lock" in names else {"log"}):
+        return Configuration.read(path / "config.yaml")
+    if not names <= (_BEGUN if ".lock" in names else {"log"}):
         raise InputError(f"{path} is not empty and holds no run (no config.yaml); choose another --out folder")
+    return None
 
 
 def _require_same_records(path: Path, solutions: Sequence[Solution]) -> None:

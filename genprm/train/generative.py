@@ -136,10 +136,12 @@ def _plan(recipe: recipes.Recipe, options: GenerativeTraining) -> str:
     ends = [f"{options.max_steps} steps"] if options.max_steps else []
     ends += [f"{options.max_minutes:g} minutes"] if options.max_minutes else []
     what = options.model.base or f"a new Llama model of {parameters(options)[0] / 1e6:.1f}M parameters"
-    plan = f"train {what} on {options.data.source} data, seed {options.seed}, for {' or '.join(ends)}"
+    share = options.data.gsm8k_share
+    gsm8k = f" and {options.data.gsm8k} ({100 * share:.0f} %)" if share else ""
+    plan = f"train {what} on {options.data.source} data{gsm8k}, seed {options.seed}, for {' or '.join(ends)}"
     if options.max_steps:
         tokens = options.max_steps * options.accumulate * options.tokens_per_batch
-        plan += f" ({tokens / 1e6:.1f}M tokens"
+        plan += f" (at most {tokens / 1e6:.1f}M tokens"
         plan += f", about {tokens / recipe.data.mean_tokens:,.0f} rows)" if recipe.data else ")"
     return plan
 

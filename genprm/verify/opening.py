@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genprm import engines, execution, resources
+from genprm import background, engines, execution, resources
 from genprm.engines import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution import Sandbox
 from genprm.rationale.settings import Settings
 from genprm.verify.votes import Judge
+
+KINDS = (*engines.KINDS, "docker", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,25 @@ class Opening:
         if not isinstance(self.sandbox, str):
             raise InputError("an open sandbox cannot be sent to replicas; give its kind")
 
+    def following(self, identity: Mapping[str, Any]) -> Opening:
+        """The same, with the kinds of a run that has this identity where ``auto`` leaves the choice."""
+
+        def chosen(given: Any, part: str, name: str) -> Any:
+            kind = (identity.get(part) or {}).get(name)
+            return kind if given == "auto" and isinstance(kind, str) and kind in KINDS else given
+
+        return replace(
+            self, engine=chosen(self.engine, "engine", "engine"), sandbox=chosen(self.sandbox, "sandbox", "kind")
+        )
+
     async def __call__(self) -> Judge:
         """An open judge. What was open already is used and stays its owner's."""
         model = resources.model(self.model) if isinstance(self.engine, str) else ""
         # The sandbox first: it is up in a second, and what it lacks must not show after minutes of loading.
         sandbox = await self._open_sandbox()
         try:
-            engine = self._open_engine(model)
+            # Loading blocks: on a thread of its own Ctrl-C need not wait for it, and the sandbox is closed at once.
+            engine = await background.on_thread(lambda: self._open_engine(model))
         except BaseException:
             await self._close_sandbox(sandbox)
             raise

@@ -24,6 +24,7 @@ FILES = {
     "not an object": (b"[1, 2]\n", ("in.jsonl, line 1", "not an object")),
     "no steps in list": (b'{"id": "a", "problem": "p", "steps": []}\n', ("in.jsonl, line 1", "'steps'")),
     "step not text": (b'{"id": "a", "problem": "p", "steps": ["x", 3]}\n', ("in.jsonl, line 1", "'steps")),
+    "blank step": (b'{"id": "a", "problem": "p", "steps": ["x", "  "]}\n', ("in.jsonl, line 1", "step 1 is empty")),
     "empty problem": (b'{"id": "a", "problem": " ", "steps": ["x"]}\n', ("in.jsonl, line 1", "'problem'")),
     "duplicate id": (GOOD + GOOD, ("in.jsonl, line 2", "'id'", "line 1")),
     "no solution": (b'{"id": "a", "problem": "p"}\n', ("in.jsonl, line 1", "steps")),

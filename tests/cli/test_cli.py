@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -95,3 +96,40 @@ def test_a_run_that_is_stopped_keeps_what_is_finished_and_says_how_to_go_on(
     finished = [json.loads(line) for line in votes.read_text(encoding="utf-8").splitlines()]
     assert 0 < len(finished) < 30
     assert len(json.loads((tmp_path / "run/metrics.json").read_text())["steps"]) > 0 or len(signals) > 1
+
+
+LOADS_LONG = """
+import sys, time
+from genprm import cli, engines
+engines.open_engine = lambda kind, model, **_: print("loading", flush=True) or time.sleep(60)
+cli.main(sys.argv[1:])
+"""
+
+
+def test_ctrl_c_while_the_model_loads_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", record("a", "3 * 4 = 12"))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [
+        sys.executable,
+        "-c",
+        LOADS_LONG,
+        "verify",
+        str(source),
+        "--out",
+        str(tmp_path / "run"),
+        "--sandbox",
+        "local",
+    ]
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "loading\n"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - started < 20) == (130, True), error
+    assert "Task was destroyed" not in error and "Traceback" not in error
+    assert not list(temporary.iterdir()) and not (tmp_path / "run").exists()
