@@ -19,6 +19,9 @@ from genprm.engines.relay import RelayEngine, folded_seed
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError, MissingDependency, ModelError
 
+CPU_BATCH_TOKENS = 4096
+"""Tokens in one step on a CPU, if the model's context is not longer: whole prompts must fit."""
+
 
 class VLLMEngine(RelayEngine):
     """Runs a model folder or hub name with vLLM.
@@ -122,8 +125,9 @@ def _open(
         raise MissingDependency("vllm", "vllm") from error
     on_cpu = bool(current_platform.is_cpu())
     if on_cpu:
-        # Prompts shorter than a block are never remembered, and the default block is 128 tokens.
-        options = {"enforce_eager": True, "block_size": 32, **options}
+        # Prompts shorter than a block are never remembered, and the default block is 128 tokens. A prompt that is split
+        # over steps winds the request's generator back, which those of a CPU cannot do: the engine dies of it.
+        options = {"enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False, **options}
         dtype = "float32" if dtype == "auto" else dtype
     arguments = AsyncEngineArgs(
         model=str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model,
@@ -139,6 +143,9 @@ def _open(
         **options,
     )
     try:
+        if on_cpu and arguments.max_num_batched_tokens is None:
+            longest = arguments.create_model_config().max_model_len
+            arguments.max_num_batched_tokens = max(longest, CPU_BATCH_TOKENS)
         return AsyncLLM.from_engine_args(arguments)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]

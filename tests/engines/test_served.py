@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from genprm import resources
-from genprm.engines import Engine, TransformersEngine, contract
+from genprm.engines import Engine, GenerationRequest, TransformersEngine, contract
 from genprm.engines.openai import OpenAIEngine
 from genprm.engines.vllm import VLLMEngine
 from genprm.errors import EngineUnavailable, InputError
@@ -121,6 +121,25 @@ def test_contract(
     if check is contract.closing_is_final_and_idempotent:
         subject = replace(subject, open=opener)
     runner.run(check(subject))
+
+
+@needs_vllm
+def test_more_prompt_tokens_than_a_step_takes_are_no_trouble(folder: Path) -> None:
+    """vLLM would split a prompt over two steps, and a seeded request on a CPU does not survive that."""
+
+    async def main() -> set[str]:
+        engine = VLLMEngine(str(folder))
+        try:
+            prompt = engine.tokenizer.encode(" ".join(f"word {n}" for n in range(engine.context_length)))
+            requests = [
+                GenerationRequest(prompt[first : first + engine.context_length - 20], max_tokens=4, seed=first)
+                for first in range(1, 120)
+            ]
+            return {done.stop_reason for done in await asyncio.gather(*map(engine.generate, requests))}
+        finally:
+            await engine.aclose()
+
+    assert asyncio.run(main()) <= {"length", "eos"}
 
 
 @needs_vllm
