@@ -29,8 +29,9 @@ class OpenAIEngine(RelayEngine):
 
     ``model`` is a folder or hub name, whose tokenizer is loaded; the server must serve that model, as ``served_name``
     or, without one, as its only model. ``context_length``: taken from the server where it tells it. A request that
-    fails by 429, 5xx, a timeout or a broken connection is sent again, ``retries`` times with growing waits; each try
-    may take ``timeout_s``. Other refusals are not repeated. ``max_batch``: most requests of a run at once.
+    fails by 429, 5xx, a timeout or a broken connection is sent again, ``retries`` times with growing waits of at most
+    8 seconds: the default outlasts the restart of a server. Each try may take ``timeout_s``. Other refusals are not
+    repeated. ``max_batch``: most requests of a run at once.
 
     Raises ``EngineUnavailable`` if no server answers, ``InputError`` if it does not serve the model.
     """
@@ -43,7 +44,7 @@ class OpenAIEngine(RelayEngine):
         api_key: str | None = None,
         served_name: str | None = None,
         context_length: int | None = None,
-        retries: int = 6,
+        retries: int = 25,
         timeout_s: float = 600.0,
         max_batch: int = 256,
     ) -> None:

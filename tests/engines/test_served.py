@@ -9,11 +9,14 @@ import asyncio
 import contextlib
 import functools
 import importlib.util
+import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,11 +26,13 @@ from pathlib import Path
 
 import pytest
 
-from genprm import resources
+from genprm import Verifier, resources
 from genprm.engines import Engine, GenerationRequest, TransformersEngine, contract
 from genprm.engines.openai import OpenAIEngine
 from genprm.engines.vllm import VLLMEngine
 from genprm.errors import EngineUnavailable, InputError
+from genprm.lab import world
+from genprm.verify import Progress
 from tests.engines.models import save_model
 from tests.engines.test_contract import TEXTS, transformers
 
@@ -69,11 +74,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(folder: Path, port: int) -> Iterator[str]:
-    """vLLM's server on the model; its address."""
+    """vLLM's server on the model; its address. Killed in the end, as a node that is lost."""
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--host", "127.0.0.1",
         "--port", str(port), "--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager",
         "--gpu-memory-utilization", "0.3", "--block-size", "32", "--generation-config", "vllm",
+        "--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096",
     ]  # fmt: skip
     environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
@@ -87,7 +93,7 @@ def server(folder: Path, port: int) -> Iterator[str]:
                 time.sleep(0.5)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module", params=["vllm", "openai"])
@@ -158,6 +164,35 @@ def test_probabilities_of_the_shipped_model_are_those_of_transformers() -> None:
     ours = asyncio.run(scored(lambda: TransformersEngine(model, kv_gigabytes=0.1)))
     theirs = asyncio.run(scored(lambda: VLLMEngine(model)))
     assert theirs == pytest.approx(ours, abs=1e-3)
+
+
+@needs_vllm
+def test_a_server_that_is_killed_and_started_again_loses_no_vote(tmp_path: Path) -> None:
+    model, port = Path(resources.model("genprm-tiny")), free_port()
+    solutions = world.test_set(12, seed=5)
+    down = threading.Event()
+
+    with contextlib.ExitStack() as servers:
+        first = servers.enter_context(contextlib.ExitStack())
+        url = first.enter_context(server(model, port))
+
+        def restart() -> None:
+            first.close()
+            servers.enter_context(server(model, port))
+
+        def strike(beat: Progress) -> None:
+            if beat.done >= 5 and not down.is_set():
+                down.set()
+                threading.Thread(target=restart).start()
+
+        options = {"base_url": url, "served_name": "tiny"}
+        with Verifier(str(model), engine="openai", engine_options=options, votes=2, sandbox="local") as verifier:
+            summary = verifier.verify_to_dir(solutions, tmp_path / "run", on_progress=strike)
+        assert down.is_set()
+    keys = [json.loads(line)["key"] for line in (tmp_path / "run/votes.jsonl").read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == 24
+    assert (summary.metrics["lost"], summary.metrics["votes_owed"]) == (0, 0)
+    assert not {"engine", "sandbox"} & set(summary.metrics["failures"])
 
 
 def test_no_server_is_one_sentence(folder: Path) -> None:
