@@ -229,7 +229,7 @@ def _find(source: str | Path) -> Path:
         return path
     if path.name in resources.names("recipes") and path.parent.name in ("", "recipes"):
         return resources.path("recipes", path.name)
-    shipped = ", ".join(resources.names("recipes")) or "none"
+    shipped = ", ".join(name for name in resources.names("recipes") if name.endswith(".yaml")) or "none"
     raise RecipeError(f"there is no recipe file {source}; recipes that ship: {shipped}")
 
 

@@ -1,16 +1,18 @@
-"""``genprm replay DIR --id ID``: one step of a finished vote again, with another code output.
+"""``genprm replay DIR --id ID``: one step of a finished vote again, with another code output or another text.
 
     genprm replay runs/a --id x --vote 0 --step 1 --output False
+    genprm replay runs/a --id x --vote 0 --step 1 --text "So 3 + 4 = 8."
 
 What the vote wrote up to its last code output stands; each output that the code printed becomes ``--output`` (without
-it, the step is repeated as it was), and the model goes on from there. The run directory is not changed.
+it, the step is repeated as it was), and the model goes on from there. With ``--text`` or ``--problem`` the step or the
+problem is another, and the model writes the whole step anew. The run directory is not changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,9 +33,11 @@ def replay(
     vote: Annotated[int, typer.Option(help="Index of the vote.")] = 0,
     step: Annotated[int, typer.Option(help="Index of the step, from 0.")] = 0,
     output: Annotated[str | None, typer.Option(help="What every code run of the step shall have printed.")] = None,
+    text: Annotated[str | None, typer.Option(help="What the step shall say.")] = None,
+    problem: Annotated[str | None, typer.Option(help="What the problem shall say.")] = None,
     model: Annotated[str | None, typer.Option(help="Another place of the model, if it has moved.")] = None,
 ) -> None:
-    """Judge one step again with another code output."""
+    """Judge one step again with another code output or another text."""
     from genprm.runs.configuration import Configuration
 
     if not (run / "config.yaml").exists():
@@ -41,8 +45,16 @@ def replay(
     configuration = Configuration.read(run / "config.yaml")
     if configuration.verb != "verify":
         raise InputError(f"{run} holds a run of 'genprm {configuration.verb}'; only those of verify can be replayed")
+    anew = text is not None or problem is not None
+    if anew and output is not None:
+        raise InputError(
+            "--output edits what the stored code printed, and with --text or --problem nothing of it stands"
+        )
     solution, stored = _find(run, id, vote)
-    verdict = asyncio.run(_again(configuration.identity, solution, stored, step, output, model))
+    if anew:
+        steps = [text if text is not None and n == step else old for n, old in enumerate(solution.steps)]
+        solution = replace(solution, problem=problem or solution.problem, steps=tuple(steps))
+    verdict = asyncio.run(_again(configuration.identity, solution, stored, step, output, model, anew=anew))
     show(console.out(), stored.steps[step], verdict)
 
 
@@ -71,7 +83,14 @@ def _find(run: Path, id: str, index: int) -> tuple[Solution, Vote]:
 
 
 async def _again(
-    identity: Mapping[str, Any], solution: Solution, vote: Vote, step: int, output: str | None, model: str | None
+    identity: Mapping[str, Any],
+    solution: Solution,
+    vote: Vote,
+    step: int,
+    output: str | None,
+    model: str | None,
+    *,
+    anew: bool,
 ) -> StepVerdict:
     from genprm import engines, execution, resources
     from genprm.rationale.settings import Settings
@@ -90,7 +109,7 @@ async def _again(
         return await replay_step(
             solution, vote, step, engine=engine, settings=settings, sandbox=sandbox,
             sampling=engines.Sampling(**identity["sampling"]),
-            edit_output=None if output is None else lambda _: f"{output}\n",
+            edit_output=None if output is None else lambda _: f"{output}\n", anew=anew,
         )  # fmt: skip
     finally:
         if sandbox is not None:

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 START_S = 1800.0
 """Most seconds from asking for a replica until its worker is open: a large model may have to be fetched first."""
 CLOSE_S = 20.0
+LISTEN_S = 10.0
 TRIES = 10
 """Deaths of replicas that an order may be part of. Some are needed: an innocent order can be hit several times."""
 DEATHS_IN_A_ROW = 10
@@ -286,6 +288,7 @@ def _connect(cluster: RayCluster) -> tuple[bool, int, int]:
 
     mine = not ray.is_initialized()
     if mine:
+        _require_listener(cluster.address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if cluster.address == "local":
@@ -293,16 +296,31 @@ def _connect(cluster: RayCluster) -> tuple[bool, int, int]:
             else:
                 ray.init(cluster.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise EngineUnavailable(
-                f"no Ray cluster answers at '{cluster.address}' ({' '.join(str(error).split())[:200]}); start one "
-                "with ray start --head, or use --ray local"
-            ) from error
+            raise _no_cluster(cluster.address, error) from error
     try:
         return mine, *_sizes(cluster, int(ray.cluster_resources().get("GPU", 0)))
     except BaseException:
         if mine:
             ray.shutdown()
         raise
+
+
+def _require_listener(address: str) -> None:
+    """Raises ``EngineUnavailable`` if nothing listens at HOST:PORT; Ray itself would try for ten minutes and more."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # local, auto: nothing to look at
+    try:
+        socket.create_connection((host, int(port)), timeout=LISTEN_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"no Ray cluster answers at '{address}' ({' '.join(str(error).split())[:200]}); start one with "
+        "ray start --head, or use --ray local"
+    )
 
 
 def _sizes(cluster: RayCluster, there: int) -> tuple[int, int]:

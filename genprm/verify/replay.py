@@ -1,8 +1,9 @@
-"""One step of a stored vote again, with other code outputs: does the judgement follow what the code printed?
+"""One step of a stored vote again: with other code outputs, or with another problem or step text.
 
-What the vote wrote up to its last code output is put in the model's mouth, with each output as the caller wants it;
-from there on the model continues, with the seeds of the original. Code that it writes beyond the stored rounds runs in
-a fresh session, after the sources that the vote ran before.
+Does the judgement follow what the code printed? What the vote wrote up to its last code output is put in the model's
+mouth, with each output as the caller wants it; from there on the model continues, with the seeds of the original.
+Where the text that is judged was edited, it writes the whole step anew. Code that it writes beyond the stored rounds
+runs in a fresh session, after the sources that the vote ran before.
 """
 
 from __future__ import annotations
@@ -34,13 +35,18 @@ async def replay_step(
     sampling: Sampling | None = None,
     edit_output: EditOutput | None = None,
     sandbox: Sandbox | None = None,
+    anew: bool = False,
 ) -> StepVerdict:
     """The verdict of the step with the edited outputs; without ``edit_output`` the stored ones stand.
+
+    ``anew``: nothing of the stored step stands but its seeds, for ``solution`` is an edited one.
 
     An output is spliced as any other: shortened beyond 2,000 characters, and unable to end its block. Raises
     ``InputError`` for a step that the vote did not judge or whose code it dropped.
     """
     stored = _stored(solution, vote, step, settings)
+    if anew:
+        stored = replace(stored, rationale="", code=())
     judge = Judge(engine, sandbox, settings, sampling or Sampling())
     before = [run for earlier in vote.steps[:step] for run in earlier.code]
     history = tuple(_past_turn(earlier, index) for index, earlier in enumerate(vote.steps[:step]))

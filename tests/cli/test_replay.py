@@ -49,3 +49,12 @@ def test_what_is_not_there_is_named(
 ) -> None:
     assert run(["replay", str(folder), *more]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_another_step_text_is_judged_anew(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(["replay", str(folder), "--id", "a", "--step", "1", "--text", "12 - 2 = 11 are left."]) == 0
+    assert "before  Yes" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert run(["replay", str(folder), "--id", "a", "--problem", "p", "--output", "False"]) == 2
+    assert "nothing of it stands" in capsys.readouterr().err

@@ -145,6 +145,11 @@ def test_closed_replicas_say_so() -> None:
         asyncio.run(main())
 
 
+def test_an_address_where_nothing_listens_is_one_sentence_at_once() -> None:
+    with pytest.raises(EngineUnavailable, match=r"no Ray cluster answers at '127\.0\.0\.1:9' .*ray start --head"):
+        runs_ray._require_listener("127.0.0.1:9")
+
+
 def test_without_ray_the_line_that_installs_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"pip install 'genprm\[ray\]'"):

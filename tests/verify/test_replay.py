@@ -12,7 +12,7 @@ from genprm.engines import GenerationRequest, ScriptedEngine
 from genprm.errors import InputError
 from genprm.execution import LocalSandbox
 from genprm.rationale.settings import Settings
-from genprm.types import CodeRun, StepVerdict, Vote
+from genprm.types import CodeRun, Solution, StepVerdict, Vote
 from genprm.verify import Judge, replay_step, run_vote
 from tests.verify import scripts
 
@@ -160,3 +160,20 @@ def test_words_without_code_are_followed_too() -> None:
     engine = ScriptedEngine(write, score=scripts.score)
     assert replay(vote, 0, engine=engine).rationale == vote.steps[0].rationale
     assert replay(vote, 0, swapped, engine=engine).judgement == "No"
+
+
+def test_with_another_text_the_step_is_written_anew_and_with_its_own_it_comes_out_as_it_was() -> None:
+    corrected = replace(scripts.SUMS, steps=("1 + 1 = 2", "2 + 2 = 4", "3 + 3 = 6"))
+
+    def anew(solution: Solution, step: int) -> StepVerdict:
+        engine = scripts.model()
+        return run(  # type: ignore[no-any-return]
+            lambda sandbox: replay_step(
+                solution, stored(), step, engine=engine, settings=WITH_CODE, sandbox=sandbox, anew=True
+            )
+        )
+
+    assert [anew(scripts.SUMS, step) for step in range(3)] == list(stored().steps)
+    verdict = anew(corrected, 1)
+    assert (stored().steps[1].judgement, verdict.judgement) == ("No", "Yes")
+    assert verdict.code[0].output == "True\n"
