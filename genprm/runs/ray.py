@@ -162,6 +162,7 @@ class RayWorkers(Generic[Order, Result, Facts]):
         if replica not in self._replicas:
             return
         self._replicas.remove(replica)
+        replica.kill()  # it may only be out of reach, and would keep its GPUs
         self._deaths += 1
         self._failure = reason
         log.warning("a replica died (%s); its orders go to others, and a new one is started", reason)
@@ -242,11 +243,15 @@ class _Replica:
 
     async def end(self) -> None:
         """Close the worker, then end the actor whether it could or not."""
-        import ray
-
         with contextlib.suppress(ReplicaDied, TimeoutError, GenPRMError):
             async with asyncio.timeout(CLOSE_S):
                 await self.ask("close")
+        self.kill()
+
+    def kill(self) -> None:
+        """End the actor at once, whatever it does. One that is gone is fine."""
+        import ray
+
         with contextlib.suppress(Exception):
             ray.kill(self._actor)
 
