@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from rich.console import Console
@@ -21,11 +22,19 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def log_to_stderr() -> None:
+class JsonFormatter(logging.Formatter):
+    """A log record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"event": "log", "level": record.levelname.lower(), "message": record.getMessage()})
+
+
+def log_to_stderr(*, as_json: bool = False) -> None:
     """Show warnings, and which engine and sandbox "auto" is; what else the library logs is for the run directory."""
     handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(message)s"))
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith(_SAID))
-    logging.basicConfig(format="%(message)s", handlers=[handler])
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what fails in the end is said by us
     for name in _SAID:
         logging.getLogger(name).setLevel(logging.INFO)

@@ -6,8 +6,10 @@ template or a model that does not follow the format is seen before the long part
 
 from __future__ import annotations
 
+import json
 import time
 from types import TracebackType
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -77,15 +79,48 @@ class LiveDisplay:
         self._console.rule(style="dim")
 
 
+class JsonLines:
+    """The same for programs: one JSON object a line, for the first prompt and for each vote."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Every line is out already."""
+
+    def prompt(self, text: str, id: str) -> None:
+        """The first prompt."""
+        self._say("prompt", id=id, text=text)
+
+    def vote(self, beat: Beat) -> None:
+        """One more vote finished."""
+        self._say(
+            "vote", id=beat.vote.id, vote=beat.vote.vote, done=beat.done, total=beat.total, items_done=beat.items_done,
+            items_total=beat.items_total, seconds=round(beat.seconds, 3), cell_ms_median=beat.tally.cell_ms,
+            **beat.tally.as_dict(),
+        )  # fmt: skip
+
+    def _say(self, event: str, **fields: Any) -> None:
+        # "votes" of the tally are those of this run; "done" counts those of earlier ones too.
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
 def rates(beat: Beat) -> str:
-    """items/s, tokens/s, code success, parse failures."""
+    """items/s, tokens/s, code success, parse failures, median of the latest cells in the sandbox."""
     seconds = max(beat.seconds, 1e-3)
     steps = beat.tally.steps["judged"] + beat.tally.steps["failed"]
     parse = f"{100 * beat.tally.failures['no_judgement'] / steps:.1f} %" if steps else "–"
     items = beat.tally.votes / max(1, beat.total) * beat.items_total / seconds
+    cells = "" if beat.tally.cell_ms is None else f" · cells {beat.tally.cell_ms:.1f} ms"
     return (
         f"{items:.2f} items/s · {beat.tally.tokens / seconds:,.0f} tokens/s · "
-        f"code ok {code_success(beat.tally)} · parse failures {parse}"
+        f"code ok {code_success(beat.tally)} · parse failures {parse}{cells}"
     )
 
 

@@ -74,6 +74,7 @@ def verify(
     gpus_per_replica: Annotated[
         int | None, typer.Option(help="With --ray; vllm splits the model over them. Default: 1 where there are any.")
     ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Progress on stderr as JSON lines.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
 ) -> None:
     """Score every step of solutions with N votes."""
@@ -95,23 +96,25 @@ def verify(
     if dry_run:
         plan(console.out(), loaded, verifier, out)
         return
-    summary = run(verifier, loaded, out, console.err(), extent={"limit": limit})
+    summary = run(verifier, loaded, out, console.err(), extent={"limit": limit}, log_json=log_json)
     finish(console.out(), loaded, summary)
     console.out().print(f"results in {out}; genprm view {out} makes a page of them", soft_wrap=True)
 
 
-def run(verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: dict[str, Any]) -> Summary:
+def run(
+    verifier: Verifier, loaded: Loaded, out: Path, to: Console, *, extent: dict[str, Any], log_json: bool = False
+) -> Summary:
     """Verify into the run directory with a live display. Ctrl-C ends the program, saying how to continue."""
-    from genprm.cli.progress import LiveDisplay
+    from genprm.cli.progress import JsonLines, LiveDisplay
 
-    console.log_to_stderr()
+    console.log_to_stderr(as_json=log_json)
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
     try:
         verifier.prepare(out)
         with verifier:
             verifier.check(loaded, out)
-            with LiveDisplay(to) as display:
+            with JsonLines(to.file) if log_json else LiveDisplay(to) as display:
                 display.prompt(verifier.first_prompt(loaded.solutions[0]), loaded.solutions[0].id)
                 return verifier.verify_to_dir(loaded, out, on_progress=display.vote, extent=extent)
     except KeyboardInterrupt:

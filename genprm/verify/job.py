@@ -27,6 +27,7 @@ from genprm.verify.metrics import Progress, Tally
 from genprm.verify.seeds import vote_key
 from genprm.verify.stopping import Stop
 from genprm.verify.store import FileVotes, line_is_cut
+from genprm.verify.votes import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -111,19 +112,20 @@ class _Job:
         async with aclosing(attempts(self._take, worker)) as done:
             async for unit, attempt in done:
                 if attempt.error is None:
-                    self._keep(unit, attempt.vote)
+                    self._keep(unit, attempt)
                 else:
                     self._lose(attempt.vote, attempt.error)
 
     def _take(self) -> Unit | None:
         return None if self._lost_in_a_row >= LOST_IN_A_ROW else self._feed.take()
 
-    def _keep(self, unit: Unit, vote: Vote) -> None:
+    def _keep(self, unit: Unit, attempt: Attempt) -> None:
+        vote = attempt.vote
         self._feed.put(unit, vote)
         self._done += 1
         self._complete += unit.course.finished
         self._lost_in_a_row = 0
-        self._tally.add(vote)
+        self._tally.add(vote, attempt.cell_seconds)
         if self._on_progress is not None:
             counts = (self._done, self._most, self._complete, len(self._courses))
             self._on_progress(Progress(vote, *counts, self._tally, self._age()))
@@ -170,6 +172,7 @@ class _Job:
             "votes": self._tally.votes,
             "votes_per_s": self._tally.votes / seconds if seconds else None,
             "tokens_per_s": self._tally.tokens / seconds if seconds else None,
+            "cell_ms_median": self._tally.cell_ms,
         }
 
     @property

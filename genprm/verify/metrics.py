@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from genprm.rationale.judgement import find_judgement
@@ -25,10 +27,13 @@ class Tally:
     judgements: Counter[str] = field(default_factory=Counter)
     lenient: int = 0
     """Judgements that were read although the box was missing."""
+    recent_cells: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    """Seconds that the latest cells took in the sandbox, where that is known."""
 
-    def add(self, vote: Vote) -> None:
+    def add(self, vote: Vote, cell_seconds: Sequence[float] = ()) -> None:
         """Count one vote."""
         self.votes += 1
+        self.recent_cells.extend(cell_seconds)
         for step in vote.steps:
             self.tokens += step.tokens
             self.steps[step.status] += 1
@@ -39,6 +44,11 @@ class Tally:
                 self.judgements[step.judgement] += 1
                 found = find_judgement(step.rationale)
                 self.lenient += found is None or not found.boxed
+
+    @property
+    def cell_ms(self) -> float | None:
+        """Median of the latest cells."""
+        return 1000 * median(self.recent_cells) if self.recent_cells else None
 
     def as_dict(self) -> dict[str, Any]:
         """The counts of ``metrics.json``."""

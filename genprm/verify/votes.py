@@ -60,6 +60,8 @@ class Attempt:
 
     vote: Vote
     error: EngineUnavailable | SandboxUnavailable | None = None
+    cell_seconds: tuple[float, ...] = ()
+    """What each cell took in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Judge:
         except (EngineUnavailable, SandboxUnavailable) as error:
             return lost(order, self.facts, error, verdicts)
         verdicts.extend([StepVerdict("not_run", mode)] * (len(solution.steps) - len(verdicts)))
-        return Attempt(Vote(order.key, solution.id, order.vote, seed, tuple(verdicts)))
+        vote = Vote(order.key, solution.id, order.vote, seed, tuple(verdicts))
+        return Attempt(vote, cell_seconds=tuple(session.seconds))
 
     async def aclose(self) -> None:
         """Close engine and sandbox."""
@@ -135,6 +138,8 @@ class LazySession:
     def __init__(self, sandbox: Sandbox | None) -> None:
         self._sandbox = sandbox
         self._session: Session | None = None
+        self.seconds: list[float] = []
+        """What each cell took."""
 
     async def run(self, source: str) -> ExecutionResult:
         """Run one cell. Raises ``SandboxUnavailable``."""
@@ -142,7 +147,9 @@ class LazySession:
             if self._sandbox is None:
                 raise InputError("these settings run code but there is no sandbox; give one or switch execution off")
             self._session = self._sandbox.session()
-        return await self._session.run(source)
+        result = await self._session.run(source)
+        self.seconds.append(result.duration_s)
+        return result
 
     async def __aenter__(self) -> LazySession:
         return self

@@ -40,6 +40,16 @@ def test_the_first_prompt_and_the_first_rationale_are_shown(data: Path, capsys: 
     assert "items/s" in shown and "code ok 100.0 %" in shown and "ETA 0:00:00" in shown
 
 
+def test_progress_as_json_lines_is_for_programs(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, "--sandbox", "local", "--log-json") == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "log"] == ["prompt", *["vote"] * 4]
+    last = events[-1]
+    assert (last["done"], last["total"], last["items_done"], last["parse_failures"]) == (4, 4, 2, 0)
+    assert last["cell_ms_median"] > 0
+    assert json.loads((data.parent / "run/metrics.json").read_text())["timing"]["cell_ms_median"] > 0
+
+
 def test_the_same_command_again_does_nothing_and_says_so(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verify(data, "--mode", "analyze")
     votes = (data.parent / "run/votes.jsonl").read_bytes()
