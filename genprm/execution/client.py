@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import Any
 
@@ -12,6 +13,7 @@ from genprm.execution.transport import Transport
 
 START_WAIT_S = 120.0
 STOP_WAIT_S = 15.0
+LAST_WORDS_S = 1.0
 
 
 class SupervisorLost(Exception):
@@ -76,6 +78,9 @@ class SupervisorClient:
                 reply = self._waiting.get(frame["id"])
                 if reply is not None and not reply.done():
                     reply.set_result(frame)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):  # then it is known how it ended
+                    await self.transport.ended()
         except wire.BrokenFrame as error:
             self.kill(f"the sandbox's supervisor sent nonsense: {error}")
         finally:
