@@ -29,6 +29,7 @@ FLOORS = (
     {"search", "train"},
     {"serve"},
     {"cli"},
+    {"__main__"},
 )
 """The rooms from the ground up. A room may know its own floor and those below, and no two rooms know each other."""
 

@@ -21,7 +21,6 @@ app = typer.Typer(
     name="genprm",
     help="Generative process reward models: verify every step of a solution, and train the model that does it.",
     epilog="The default model is the one that ships with genprm. Each verb says more with --help.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -36,9 +35,9 @@ app.command("lab")(lab.lab)
 app.add_typer(sandbox.sandbox, name="sandbox")
 
 
-@app.callback()
-def _root() -> None:
-    pass
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    console.help_without_verb(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

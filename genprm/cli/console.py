@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -38,6 +39,12 @@ def log_to_stderr(*, as_json: bool = False) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what fails in the end is said by us
     for name in _SAID:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def help_without_verb(context: typer.Context) -> None:
+    """A command whose verb was left out says what verbs there are."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def reward(value: float | None) -> Text:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from genprm.execution.attacks.arena import Attackable, Outcome
     from genprm.execution.bench import Latency, Row
 
-sandbox = typer.Typer(help="The sandbox: its image, attacks on it, its speed.", no_args_is_help=True)
+sandbox = typer.Typer(help="The sandbox: its image, attacks on it, its speed.")
+
+
+@sandbox.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    console.help_without_verb(context)
 
 
 @sandbox.command("build")

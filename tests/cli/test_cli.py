@@ -69,6 +69,14 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.parametrize("words", [[], ["sandbox"]], ids=["genprm", "genprm sandbox"])
+def test_without_a_verb_the_verbs_are_listed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("Usage: genprm") or shown[1].strip().startswith("Usage: genprm")
+    assert len(shown) > 8
+
+
 STOPS = {"ctrl-c": [signal.SIGINT], "ctrl-c twice": [signal.SIGINT] * 2, "a scheduler": [signal.SIGTERM]}
 
 
