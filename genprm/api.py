@@ -41,7 +41,7 @@ from genprm.verify.job import OnProgress, Summary, verify_to_dir
 from genprm.verify.many import OnVote, Voter, check_fits, check_votes, verify_many
 from genprm.verify.opening import Opening
 from genprm.verify.stopping import DEFAULT_RISK, Stop
-from genprm.verify.votes import Judge, Terms
+from genprm.verify.votes import Judge, Terms, check_concurrency
 
 Result = TypeVar("Result")
 DEFAULT_MODEL = "genprm-tiny"
@@ -83,8 +83,7 @@ class Verifier:
             raise InputError(f"vote_rule is '{vote_rule}'; it must be one of {', '.join(VOTE_RULES)}")
         if mode is not None and mode not in get_args(Mode):
             raise InputError(f"mode is '{mode}'; it must be one of {', '.join(get_args(Mode))}")
-        if concurrency is not None and concurrency < 1:
-            raise InputError(f"concurrency is {concurrency}; it must be at least 1")
+        check_concurrency(concurrency)
         self.model = model
         self.votes = votes
         self.seed = seed

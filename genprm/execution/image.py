@@ -70,11 +70,9 @@ def seccomp() -> str:
 
 def find(api: APIClient) -> Image:
     """This version's image. Raises ``SandboxUnavailable`` with the command that makes it."""
-    from docker.errors import ImageNotFound
-
-    for name in names().values():
-        with contextlib.suppress(ImageNotFound):
-            return _image(api, name)
+    for how in names():
+        if (found := existing(api, how)) is not None:
+            return found
     raise SandboxUnavailable(
         "the sandbox's image is not there yet; make it with: genprm sandbox build (or, without a registry: "
         "genprm sandbox build --from-host)"

@@ -14,7 +14,10 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
+from genprm.verdicts import THRESHOLD
+
 Values = Sequence[float]
+"""Of one step: what each vote that judged it says, between 0 and 1."""
 
 PRIOR = (0.105, 0.0235)
 """Pseudo-counts of Yes and No before any vote: far below 1, for most steps have nearly all their votes on one side.
@@ -45,7 +48,7 @@ def steps_needed(columns: Sequence[Values], remaining: int, risk: float) -> int:
 
 
 def chance_of_no(total: float, count: int, remaining: int) -> float:
-    """The chance that a step's mean ends below 0.5: ``count`` votes summed to ``total``, ``remaining`` will be 0 or 1.
+    """The chance that a step's mean ends as a No: ``count`` votes summed to ``total``, ``remaining`` will be 0 or 1.
 
     1/2 where nothing is known, for then the prior alone would speak.
     """
@@ -56,7 +59,7 @@ def chance_of_no(total: float, count: int, remaining: int) -> float:
     term = math.exp(_log_beta(yes, no + remaining) - _log_beta(yes, no))
     chance = 0.0
     for found in range(remaining + 1):
-        if (total + found) / (count + remaining) >= 0.5:
+        if (total + found) / (count + remaining) >= THRESHOLD:
             break
         chance += term
         if found < remaining:

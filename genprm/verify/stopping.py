@@ -20,11 +20,10 @@ from genprm.errors import InputError
 from genprm.types import Settled
 from genprm.verdicts import THRESHOLD
 from genprm.verify import risk as bounded
+from genprm.verify.risk import Values
 
 SETTLES: tuple[Settled, ...] = ("all", "labels", "first-error", "risk")
 DEFAULT_RISK = 0.01
-Values = Sequence[float]
-"""Of one step: what each vote that judged it says, between 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,7 @@ class Judge:
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency is not None and self.concurrency < 1:
-            raise InputError(f"concurrency is {self.concurrency}; it must be at least 1")
+        check_concurrency(self.concurrency)
 
     @property
     def facts(self) -> Terms:
@@ -100,7 +99,7 @@ class Judge:
         return max(1, min(limits))
 
     async def run(self, order: Order) -> Attempt:
-        """Run one vote. Infrastructure failures are caught here alone."""
+        """Run one vote. Failures of its engine and sandbox are caught here alone."""
         solution, mode = order.solution, self.settings.mode
         seed = vote_seed(self.run_seed, solution.id, order.vote)
         verdicts: list[StepVerdict] = []
@@ -119,6 +118,12 @@ class Judge:
         await self.engine.aclose()
         if self.sandbox is not None:
             await self.sandbox.aclose()
+
+
+def check_concurrency(wanted: int | None) -> None:
+    """Raises ``InputError`` for a number of votes at once that is none."""
+    if wanted is not None and wanted < 1:
+        raise InputError(f"concurrency is {wanted}; it must be at least 1")
 
 
 def lost(
