@@ -29,6 +29,8 @@ TRIES = 10
 """Deaths of replicas that an order may be part of. Some are needed: an innocent order can be hit several times."""
 DEATHS_IN_A_ROW = 10
 """Deaths without any result between them, after which the job stops: what kills a replica will kill the next."""
+OPENINGS = 3
+"""Replicas that may die while they open one worker: a lost node is nobody's fault, three in a row are the worker's."""
 OBJECT_STORE_BYTES = 128 << 20
 """Of a cluster that is started here; orders and results are small."""
 
@@ -183,7 +185,17 @@ class RayWorkers(Generic[Order, Result, Facts]):
             await self._notify()
 
     async def _add(self) -> None:
-        """Start one replica and wait until its worker is open."""
+        """Start one replica and wait until its worker is open; a replica that dies meanwhile is started again."""
+        for died in range(1, OPENINGS + 1):
+            try:
+                await self._open_one()
+                return
+            except ReplicaDied as death:
+                if died == OPENINGS:
+                    raise EngineUnavailable(f"{died} replicas died while they opened a worker: {death}") from death
+                log.warning("a replica died while it opened its worker (%s); another is started", death)
+
+    async def _open_one(self) -> None:
         replica = _Replica(self._gpus)
         try:
             async with asyncio.timeout(START_S):
@@ -195,8 +207,6 @@ class RayWorkers(Generic[Order, Result, Facts]):
         except TimeoutError as error:
             await replica.end()
             raise EngineUnavailable(f"a replica was not ready within {START_S:.0f} s; see ray status") from error
-        except ReplicaDied as error:
-            raise EngineUnavailable(f"a replica died while it opened its worker: {error}") from error
         except BaseException:
             await replica.end()
             raise

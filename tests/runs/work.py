@@ -62,6 +62,21 @@ async def unopened() -> Squares:
     raise ModelError("the model is not there")
 
 
+def dying(times: int, marks: Path) -> Callable[[], Awaitable[Squares]]:
+    """Opens a worker, but kills its process so many times first. ``marks`` is a folder for one file a death."""
+
+    def die() -> None:
+        if len(list(marks.iterdir())) < times:
+            (marks / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def opened() -> Squares:
+        die()
+        return Squares(4)
+
+    return opened
+
+
 async def unlike() -> Squares:
     """A worker whose facts are its own."""
     worker = Squares(4)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
@@ -21,6 +20,7 @@ from genprm.engines import ScriptedEngine
 from genprm.errors import InputError
 from genprm.execution import LocalSandbox
 from genprm.runs.ray import RayCluster
+from genprm.verify.metrics import Progress
 from tests.conftest import REPOSITORY
 from tests.verify.replicas import SOLUTIONS, open_engine, verifier
 
@@ -67,27 +67,19 @@ def test_a_run_on_replicas_is_the_run_without_them_and_either_goes_on_with_the_o
         assert (out / "items.jsonl").read_bytes() == (tmp_path / "alone/items.jsonl").read_bytes()
 
 
-def test_replicas_killed_every_second_leave_the_run_of_a_calm_one(cluster: None, tmp_path: Path) -> None:
+def test_replicas_killed_again_and_again_leave_the_run_of_a_calm_one(cluster: None, tmp_path: Path) -> None:
     with verifier(votes=24) as alone:
         alone.verify_to_dir(SOLUTIONS, tmp_path / "calm")
-    over, killed = threading.Event(), []
+    killed = []
 
-    def kill() -> None:
-        while not over.wait(1.0):
-            for pid in actors()[:1]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
+    def kill(progress: Progress) -> None:
+        if progress.done % 80 == 40 and (found := actors()):
+            os.kill(found[len(killed) % len(found)], signal.SIGKILL)
+            killed.append(progress.done)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with verifier(TWO, votes=24) as spread:
-            spread.verify_to_dir(SOLUTIONS, tmp_path / "killed")
-    finally:
-        over.set()
-        killer.join()
-    assert len(killed) >= 2
+    with verifier(TWO, votes=24) as spread:
+        spread.verify_to_dir(SOLUTIONS, tmp_path / "killed", on_progress=kill)
+    assert len(killed) >= 3
     assert lines(tmp_path / "killed") == lines(tmp_path / "calm")
     assert (tmp_path / "killed/items.jsonl").read_bytes() == (tmp_path / "calm/items.jsonl").read_bytes()
 
