@@ -119,3 +119,45 @@ class Verification:
     """What further votes cannot change; ``None`` while some are owed."""
     votes: tuple[Vote, ...]
     failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Completions sampled from one prefix of a solution, counted.
+
+    ``correct`` of ``total`` reach the reference answer. ``invalid`` of ``total`` ended without an answer that can be
+    read; they count as not correct, and stay known. Counts are kept, never only their ratio.
+    """
+
+    key: str
+    id: str
+    """Of the solution; of the problem where ``step`` is -1."""
+    problem_id: str
+    step: int
+    """The prefix is steps 0..step; -1 is the problem alone, whose share is Pass@1 of the completion model. The last
+    step is not rolled out: its total is 1, and correct says whether the solution's own answer is right."""
+    policy: str
+    """The model that completes."""
+    k: int
+    """Completions asked for."""
+    correct: int
+    total: int
+    invalid: int
+    seed: int
+    rule: str | None = None
+    """The label rule under which sampling stopped early; such counts are biased for every other rule."""
+    tokens: int = 0
+    """Tokens generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of all steps of one solution under one rule."""
+
+    id: str
+    rule: str
+    parameters: Mapping[str, float]
+    values: tuple[float | None, ...]
+    """One a step; ``None``: the rule cannot tell (unsettled)."""
+    counts: tuple[tuple[int, int], ...] = ()
+    """(correct, total) of each step that the values come from."""
