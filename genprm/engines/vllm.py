@@ -19,9 +19,6 @@ from genprm.engines.relay import RelayEngine, folded_seed
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError, MissingDependency, ModelError
 
-CPU_BATCH_TOKENS = 4096
-"""Tokens in one step on a CPU, if the model's context is not longer: whole prompts must fit."""
-
 
 class VLLMEngine(RelayEngine):
     """Runs a model folder or hub name with vLLM.
@@ -65,9 +62,15 @@ class VLLMEngine(RelayEngine):
 
     async def _draw(self, request: GenerationRequest, limit: int) -> Sequence[int]:
         drawn = request.sampling
+        settings: dict[str, Any] = {"temperature": drawn.temperature, "top_p": drawn.top_p, "top_k": drawn.top_k}
+        if _on_cpu() and drawn.temperature:
+            from genprm.engines.vllm_draws import wish
+
+            settings = {"temperature": 0.0, "extra_args": wish(request.seed, drawn)}
+        else:
+            settings["seed"] = folded_seed(request.seed)
         output = await self._ask(
-            request.prompt, temperature=drawn.temperature, top_p=drawn.top_p, top_k=drawn.top_k,
-            seed=folded_seed(request.seed), max_tokens=limit, stop=[stop for stop in request.stop if stop],
+            request.prompt, **settings, max_tokens=limit, stop=[stop for stop in request.stop if stop],
             include_stop_str_in_output=True,
         )  # fmt: skip
         ids: Sequence[int] = output.token_ids
@@ -103,6 +106,12 @@ class VLLMEngine(RelayEngine):
         await asyncio.to_thread(self._llm.shutdown)
 
 
+def _on_cpu() -> bool:
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
 def _open(
     model: str,
     dtype: str,
@@ -119,15 +128,20 @@ def _open(
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
         raise MissingDependency("vllm", "vllm") from error
-    on_cpu = bool(current_platform.is_cpu())
+    on_cpu = _on_cpu()
     if on_cpu:
-        # Prompts shorter than a block are never remembered, and the default block is 128 tokens. A prompt that is split
-        # over steps winds the request's generator back, which those of a CPU cannot do: the engine dies of it.
-        options = {"enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False, **options}
+        from genprm.engines import vllm_draws
+
+        # Prompts shorter than a block are never remembered, and the default block is 128 tokens.
+        options = {"enforce_eager": True, "block_size": 32, "logits_processors": [vllm_draws.NAME], **options}
+        if tensor_parallel == 1:
+            # The model in the engine's own process: as a third process it takes turns with the others on few cores.
+            # vLLM grants this on a CPU only where its own multiprocessing is off, which an AsyncLLM does not heed.
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            options = {"distributed_executor_backend": "uni", **options}
         dtype = "float32" if dtype == "auto" else dtype
     arguments = AsyncEngineArgs(
         model=str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model,
@@ -143,9 +157,6 @@ def _open(
         **options,
     )
     try:
-        if on_cpu and arguments.max_num_batched_tokens is None:
-            longest = arguments.create_model_config().max_model_len
-            arguments.max_num_batched_tokens = max(longest, CPU_BATCH_TOKENS)
         return AsyncLLM.from_engine_args(arguments)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
