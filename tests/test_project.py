@@ -26,6 +26,7 @@ FLOORS = (
     {"rationale", "rollout", "evaluate", "view"},
     {"verify", "curate", "lab"},
     {"scorers", "critique", "api"},
+    {"cascade"},
     {"search", "train"},
     {"serve"},
     {"cli"},

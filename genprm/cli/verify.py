@@ -38,8 +38,10 @@ def verify(
     ] = None,
     votes: Annotated[int, typer.Option(help="Independent votes on each solution.")] = 8,
     mode: Annotated[
-        Literal["direct", "analyze", "code-only", "code"], typer.Option(help="What a rationale consists of.")
+        Literal["direct", "analyze", "code-only", "code", "cascade"],
+        typer.Option(help="What a rationale consists of; cascade: direct, then analyze, then code where it is unsure."),
     ] = "code",
+    margin: Annotated[float, typer.Option(help="With --mode cascade: a reward so close to 0 or 1 is sure.")] = 0.1,
     no_execute: Annotated[bool, typer.Option("--no-execute", help="The model guesses what its code prints.")] = False,
     sandbox: Annotated[
         Literal["auto", "docker", "local"], typer.Option(help="What runs the code that the model writes.")
@@ -86,13 +88,26 @@ def verify(
     resolve_engine(engine)
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
-    settings = settings_of(mode, not no_execute, prompt_style, read_out, history)
     loaded = read_solutions(source, limit=limit)
-    verifier = Verifier(
-        model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, settings=settings, vote_rule=vote_rule,
-        settle=settle, risk=risk, sampling=sampling, concurrency=max_in_flight,
-        ray=cluster_of(ray, replicas, gpus_per_replica), engine_options=options_of(engine_option or ()),
-    )  # fmt: skip
+    cluster, options = cluster_of(ray, replicas, gpus_per_replica), options_of(engine_option or ())
+
+    def verifier_of(chosen: Any, mode: Any) -> Verifier:
+        return Verifier(
+            model, votes=votes, engine=chosen, sandbox=sandbox, seed=seed, vote_rule=vote_rule, settle=settle,
+            settings=settings_of(mode, not no_execute, prompt_style, read_out, history), risk=risk, sampling=sampling,
+            concurrency=max_in_flight, ray=cluster, engine_options=options if isinstance(chosen, str) else {},
+        )  # fmt: skip
+
+    if mode == "cascade" and not dry_run:
+        from genprm.cli import cascade
+
+        found = cascade.run(
+            verifier_of, engine, model, options, loaded, out, console.err(), margin=margin, extent={"limit": limit},
+            spread=cluster is not None, log_json=log_json,
+        )  # fmt: skip
+        cascade.finish(console.out(), loaded, found)
+        return
+    verifier = verifier_of(engine, "code" if mode == "cascade" else mode)
     if dry_run:
         plan(console.out(), loaded, verifier, out)
         return

@@ -137,11 +137,14 @@ def _first_steps(vote: Vote, count: int) -> Vote:
 
 
 class Feed:
-    """Hands out the units of many courses; what a course wants next goes before courses that have not begun."""
+    """Hands out the units of many courses; what a course wants next goes before courses that have not begun.
 
-    def __init__(self, first: Iterable[Unit]) -> None:
-        """``first``: the units that the courses start with. Drawn one by one."""
-        self._first = iter(first)
+    The longest solutions go first: at the end of a run the engine would wait for the last of their steps alone.
+    """
+
+    def __init__(self, courses: Iterable[Course]) -> None:
+        started = [unit for course in courses for unit in course.start()]
+        self._first = iter(sorted(started, key=lambda unit: -len(unit.solution.steps)))
         self._next: deque[Unit] = deque()
 
     def take(self) -> Unit | None:

@@ -98,7 +98,7 @@ class _Job:
         self._courses = courses
         self._most = most
         self._on_progress = on_progress
-        self._feed = Feed([unit for course in courses for unit in course.start()])
+        self._feed = Feed(courses)
         self.reused = sum(course.reused for course in courses)
         self._done = self.reused
         self._complete = sum(course.finished for course in courses)

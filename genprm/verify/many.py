@@ -74,7 +74,7 @@ async def verify_many(
     check_fits(solutions, worker.facts)
     places = {solution.id: index for index, solution in enumerate(solutions)}
     courses = (Course(solution, votes, MemoryVotes(), stop=stop, vote_rule=vote_rule) for solution in solutions)
-    feed = Feed(unit for course in courses for unit in course.start())
+    feed = Feed(courses)
     async with aclosing(attempts(feed.take, worker)) as done:
         async for unit, attempt in done:
             if attempt.error is not None:

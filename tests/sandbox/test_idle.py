@@ -47,8 +47,14 @@ def test_a_session_that_runs_on_between_its_cells_is_ended_and_says_so() -> None
     with Container(filtered=False) as container:
         container.run(1, "kept = 1")
         assert container.prints(2, BY_TIMER + AT_WORK) == "done\n"
-        time.sleep(2.0)
-        reply = container.run(2, "print('still here')")
+        for pause in (
+            2.0,
+            8.0,
+            30.0,
+        ):  # it is known by the processor time it takes, which others may leave it little of
+            time.sleep(pause)
+            if (reply := container.run(2, "print('still here')"))["status"] != "ok":
+                break
         assert (reply["status"], reply["error"], reply["session_lost"]) == ("crashed", "9", True)
         assert container.prints(1, "print(kept)") == "1\n"
 
