@@ -1,0 +1,36 @@
+"""From rollouts to training data. Labels: Monte Carlo counts, and every published rule that turns them into labels.
+
+``counts``      rollouts as columns
+``rules``       the label rules as pure functions of arrays
+``labels``      the rules by name, labels of many solutions, first errors
+``intervals``   labels at a confidence: 1, 0, or unsettled
+``settle``      when a sampler may stop because a label cannot change
+``candidates``  the best-scored solution of each problem
+``trees``       trees of prefixes with ratios, as counts
+"""
+
+from __future__ import annotations
+
+from genprm.curate.candidates import Candidate, Candidates, best_candidates
+from genprm.curate.counts import Counts
+from genprm.curate.labels import RULES, UNKNOWN, Labelled, label, label_arrays, spell
+from genprm.curate.settle import Sampled, settled
+from genprm.curate.trees import Tree, read_trees, tree_counts
+
+__all__ = [
+    "RULES",
+    "UNKNOWN",
+    "Candidate",
+    "Candidates",
+    "Counts",
+    "Labelled",
+    "Sampled",
+    "Tree",
+    "best_candidates",
+    "label",
+    "label_arrays",
+    "read_trees",
+    "settled",
+    "spell",
+    "tree_counts",
+]
