@@ -14,7 +14,7 @@ from __future__ import annotations
 from genprm.curate.candidates import Candidate, Candidates, best_candidates
 from genprm.curate.counts import Counts
 from genprm.curate.labels import RULES, UNKNOWN, Labelled, label, label_arrays, spell
-from genprm.curate.settle import Sampled, settled
+from genprm.curate.settle import Sampled, next_to_sample, settled
 from genprm.curate.trees import Tree, read_trees, tree_counts
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "best_candidates",
     "label",
     "label_arrays",
+    "next_to_sample",
     "read_trees",
     "settled",
     "spell",

@@ -136,16 +136,19 @@ def _read(rollouts: Iterable[Rollout]) -> _Rows:
     rules: set[str] = set()
     columns = array("q")
     for row in rollouts:
+        if row.key in seen:
+            continue
         if row.key:
-            if row.key in seen:
-                continue
             seen.add(row.key)
         policies.setdefault(row.policy, row.id)
         if row.rule is not None:
             rules.add(row.rule)
         solution = -1 if row.step < 0 else ids.setdefault(row.id, len(ids))
         problem = problem_ids.setdefault(row.problem_id, len(problem_ids))
-        columns.extend((solution, problem, row.step, row.correct, row.total, row.rule is not None))
+        try:
+            columns.extend((solution, problem, row.step, row.correct, row.total, row.rule is not None))
+        except OverflowError as error:
+            raise InputError(f"step {row.step} of '{row.id}' has numbers beyond 64 bits; mend the rollouts") from error
     if len(policies) > 1:
         named = ", ".join(f"'{policy}' ({name})" for policy, name in islice(policies.items(), _NAMED))
         raise InputError(

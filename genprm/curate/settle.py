@@ -4,20 +4,24 @@ Of ``most`` completions planned for a prefix, ``total`` are in and ``correct`` o
 exactly if every outcome of the others gives the same one; then the counts at hand give it too. With a risk, it is
 settled if the chance that all completions give another label than those at hand is at most that: the chances behind
 the counts are taken as drawn from Jeffreys' prior, Beta(1/2, 1/2), which makes the completions to come beta-binomial.
-A sampler that asks after every completion keeps the bound, on average over that prior.
+A sampler that asks after every completion keeps the bound for every label, on average over that prior.
+
+    while (place := next_to_sample("rpe_ratio", chain)) is not None:
+        ...  # a completion more of that prefix
 
 Counts sampled so are biased: a rollout names its rule as ``spell`` writes it, and no other rule reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from genprm.curate.counts import Bools, Chain
-from genprm.curate.labels import find_rule
+from genprm.curate.labels import Rule, find_rule
 from genprm.curate.rules import Number
 from genprm.errors import InputError
 from genprm.evaluate.statistics import Floats
@@ -60,16 +64,14 @@ def settled(
     """Whether the label of the step that ends the prefix ``here`` is settled.
 
     ``before``: the prefix without the step, or the problem alone (Pass@1) for step 0; rules of relative progress need
-    it, for their label changes with either. ``later``: labels of later steps are wanted too, so it must be settled as
-    well whether MC is 0 here, which ends the chain; False where only the first error is wanted.
+    it, for their label changes with either; where the completions before are as many as there will be, ``most`` is
+    their ``total``. ``later``: labels of later steps are wanted too, so it must be settled as well whether MC is 0
+    here, which ends the chain; False where only the first error is wanted.
 
     Nothing need be sampled behind a prefix known to have MC = 0: always settled. Raises ``InputError`` for a rule
     whose labels are not 0 and 1, counts that cannot be, or a missing ``before``.
     """
-    found, bound = find_rule(rule, parameters)
-    two = found.two
-    if two is None:
-        raise InputError(f"'{rule}' never settles early, for every completion changes its value; sample all of them")
+    found, labels = _labels_of(rule, parameters)
     if found.relative and before is None:
         raise InputError(f"'{rule}' compares with the prefix before; give its counts as well")
     if not 0 <= risk < 0.5:
@@ -79,16 +81,44 @@ def settled(
     _check(earlier)
     if earlier.is_zero:
         return True
+    decides_zero = found.relative and later
+    if risk:
+        return _chance_of_change(labels, here, earlier, decides_zero) <= risk
+    return _exactly(labels, here, earlier, decides_zero)
+
+
+def next_to_sample(
+    rule: str, chain: Sequence[Sampled], *, later: bool = True, risk: float = 0.0, **parameters: Number
+) -> int | None:
+    """The place in ``chain`` that needs a further completion; ``None`` once all labels that are wanted are settled.
+
+    ``chain``: the problem alone, then the prefix of every step; the last step, which is not rolled out, as
+    ``Sampled(0 or 1, 1, 1)``. A prefix that stopped early is asked for again where the label after it needs more.
+    ``later``: False asks for the first error alone. Raises ``InputError`` as ``settled`` does.
+    """
+    found, labels = _labels_of(rule, parameters)
+    for place, (before, here) in enumerate(pairwise(chain), start=1):
+        if found.relative and before.is_zero:
+            return None
+        if not settled(rule, here, before=before, later=later, risk=risk, **parameters):
+            return place if here.open else place - 1
+        if not later and not labels(_closed(here), _closed(before), here.correct, before.correct):
+            return None
+    return None
+
+
+def _labels_of(name: str, parameters: Mapping[str, Number]) -> tuple[Rule, _Labels]:
+    rule, bound = find_rule(name, parameters)
+    two = rule.two
+    if two is None:
+        raise InputError(f"'{name}' never settles early, for every completion changes its value; sample all of them")
 
     def labels(here: Sampled, before: Sampled, correct: Any, correct_before: Any) -> Bools:
         counts = np.broadcast_arrays(correct, here.most, correct_before, before.most)
         after, most, earlier, most_earlier = (column.reshape(-1).astype(np.int64) for column in counts)
         return two(Chain(after, most, earlier, most_earlier, ended=earlier == 0), bound).reshape(counts[0].shape)
 
-    decides_zero = found.relative and later
-    if risk:
-        return _chance_of_change(labels, here, earlier, decides_zero) <= risk
-    return _exactly(labels, here, earlier, decides_zero)
+    return rule, labels
 
 
 def _exactly(labels: _Labels, here: Sampled, before: Sampled, decides_zero: bool) -> bool:
