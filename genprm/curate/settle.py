@@ -42,11 +42,6 @@ class Sampled(NamedTuple):
         """Completions still to come."""
         return self.most - self.total
 
-    @property
-    def is_zero(self) -> bool:
-        """MC is 0 for certain."""
-        return not self.correct and not self.open
-
 
 _Labels = Callable[[Sampled, Sampled, Any, Any], Bools]
 """Labels if so many of all planned completions here, and so many of those before, are correct (broadcast)."""
@@ -68,8 +63,8 @@ def settled(
     their ``total``. ``later``: labels of later steps are wanted too, so it must be settled as well whether MC is 0
     here, which ends the chain; False where only the first error is wanted.
 
-    Nothing need be sampled behind a prefix known to have MC = 0: always settled. Raises ``InputError`` for a rule
-    whose labels are not 0 and 1, counts that cannot be, or a missing ``before``.
+    Nothing need be sampled behind a prefix known (within the risk) to have MC = 0: always settled. Raises
+    ``InputError`` for a rule whose labels are not 0 and 1, counts that cannot be, or a missing ``before``.
     """
     found, labels = _labels_of(rule, parameters)
     if found.relative and before is None:
@@ -79,7 +74,7 @@ def settled(
     earlier = before if found.relative and before is not None else Sampled(1, 1, 1)
     _check(here)
     _check(earlier)
-    if earlier.is_zero:
+    if _ends(earlier, risk):
         return True
     decides_zero = found.relative and later
     if risk:
@@ -98,7 +93,7 @@ def next_to_sample(
     """
     found, labels = _labels_of(rule, parameters)
     for place, (before, here) in enumerate(pairwise(chain), start=1):
-        if found.relative and before.is_zero:
+        if found.relative and _ends(before, risk):
             return None
         if not settled(rule, here, before=before, later=later, risk=risk, **parameters):
             return place if here.open else place - 1
@@ -140,6 +135,13 @@ def _chance_of_change(labels: _Labels, here: Sampled, before: Sampled, decides_z
     if decides_zero:
         changed |= (correct == 0) != (here.correct == 0)
     return float(_predicted(here) @ changed @ _predicted(before))
+
+
+def _ends(prefix: Sampled, risk: float) -> bool:
+    """MC is 0, but for a chance of at most ``risk``: all labels behind are 0."""
+    if prefix.correct or not prefix.open:
+        return not prefix.correct
+    return prefix.total > 0 and 1 - float(_predicted(prefix)[0]) <= risk
 
 
 def _closed(prefix: Sampled) -> Sampled:
