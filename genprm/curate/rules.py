@@ -60,7 +60,8 @@ def entropy(share: Floats, eta: float) -> Floats:
     """(1/eta) ln(1 - p + p e^eta), elementwise: ER-PRM eq. (1) with completions of the reference policy, rewards 0/1.
 
     ``eta`` is any real or infinite number: 0 gives p, +inf the hard label [p > 0], -inf [p = 1]. 0 and 1 stay fixed.
-    Between p and the hard label for eta > 0, between [p = 1] and p for eta < 0. NaN stays NaN.
+    Between p and the hard label for eta > 0, between [p = 1] and p for eta < 0. A share of NaN stays NaN; an eta of NaN
+    is an ``InputError``.
     """
     if math.isnan(eta):
         raise InputError("eta is not a number; give a real one, such as 1")

@@ -141,6 +141,11 @@ def test_numbers_beyond_64_bits_are_compared_exactly() -> None:
     assert rpe_ratio(one.chain(), "0.3333333334").tolist() == [False, True]
 
 
+def test_an_eta_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="eta is not a number"):
+        entropy(SHARES, math.nan)
+
+
 def test_thresholds_are_what_their_digits_say() -> None:
     assert (
         exact(0.8) == exact("0.8") == exact("4/5") == exact(Fraction(4, 5)) == exact(np.float64(0.8)) == Fraction(4, 5)
