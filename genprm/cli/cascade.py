@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from genprm import background, resources
+from genprm import background, engines, resources
 from genprm.cascade import Cascaded, verify_in_cascade
 from genprm.cli import console
-from genprm.engines import open_engine
 
 if TYPE_CHECKING:
     from genprm.api import Verifier
@@ -42,7 +41,7 @@ def run(
     try:
         if not spread:
             folder = resources.model(model)
-            engine = background.shared().run(background.on_thread(lambda: open_engine(kind, folder, **options)))
+            engine = background.shared().run(background.on_thread(lambda: engines.open_engine(kind, folder, **options)))
         with JsonLines(to.file) if log_json else LiveDisplay(to) as display:
 
             def beat(mode: Mode, progress: Progress) -> None:

@@ -160,6 +160,7 @@ def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
         f"{len(loaded.solutions)} solutions with {steps} steps from {loaded.source}",
         f"{verifier.votes} votes each: {len(loaded.solutions) * verifier.votes} votes, "
         f"up to {steps * verifier.votes} rationales of at most {settings.step_budget} tokens",
+        estimate(steps * verifier.votes, settings.mode, out),
         f"model {verifier.model}, mode {settings.mode}{'' if settings.execute else ' without execution'}, "
         f"temperature {verifier.sampling.temperature:g}, seed {verifier.seed}",
         *([] if verifier.ray is None else [f"replicas on the Ray cluster '{verifier.ray.address}'"]),
@@ -167,6 +168,27 @@ def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
         "dry run: nothing was loaded or written",
     ):
         to.print(Text(line), soft_wrap=True)
+
+
+PUBLISHED_TOKENS = 345
+"""Of a rationale of GenPRM with code on MATH (paper, table 9)."""
+
+
+def estimate(rationales: int, mode: str, out: Path) -> str:
+    """How much a run would generate, and how long that takes if the folder holds a run that tells the speed."""
+    from genprm.runs.directory import read_metrics
+
+    metrics = read_metrics(out)
+    steps = sum(metrics.get("steps", {}).get(name, 0) for name in ("judged", "failed"))
+    if not steps and mode != "code":
+        return f"how many tokens mode {mode} takes is known once some of it has been run"
+    if not steps:
+        tokens = rationales * PUBLISHED_TOKENS
+        return f"about {tokens:,} tokens, were it the published model on MATH ({PUBLISHED_TOKENS} a rationale)"
+    tokens = round(rationales * metrics["tokens"] / steps)
+    line = f"about {tokens:,} tokens at the {metrics['tokens'] / steps:.0f} a rationale of the run there"
+    speed = metrics.get("timing", {}).get("tokens_per_s")
+    return line if not speed else f"{line}, {tokens / speed / 60:,.1f} minutes at its {speed:,.0f} tokens/s"
 
 
 def options_of(texts: Sequence[str]) -> dict[str, Any]:

@@ -105,12 +105,8 @@ class RunDirectory:
         replace_text(self.path / "environment.json", _pretty(environment))
 
     def read_metrics(self) -> dict[str, Any]:
-        """The metrics that an earlier run left; empty if none or unreadable, for they are derived."""
-        try:
-            metrics = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return metrics if isinstance(metrics, dict) else {}
+        """The metrics that an earlier run left."""
+        return read_metrics(self.path)
 
     def close(self) -> None:
         """Give the lock back. Idempotent."""
@@ -125,6 +121,15 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The metrics that a run left in its folder; empty if none or unreadable, for they are derived."""
+    try:
+        metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return metrics if isinstance(metrics, dict) else {}
 
 
 def check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:

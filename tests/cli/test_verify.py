@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,25 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(data: Path, capsys: pytest.C
     assert verify(data, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "2 solutions with 3 steps" in shown and "4 votes" in shown and "nothing was loaded or written" in shown
+    assert "about 2,070 tokens, were it the published model" in shown
     assert sorted(path.name for path in data.parent.iterdir()) == ["in.jsonl"]
+
+
+def test_a_dry_run_on_a_run_estimates_from_it(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data) == 0
+    capsys.readouterr()
+    assert verify(data, "--votes", "8", "--dry-run") == 0
+    assert re.search(
+        r"about [\d,]+ tokens at the \d+ a rationale of the run there, [\d.]+ minutes at its", capsys.readouterr().out
+    )
+
+
+def test_a_cascade_says_what_each_mode_decided(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, "--mode", "cascade") == 0
+    shown = capsys.readouterr().out
+    assert "verdicts it gave" in shown and "direct" in shown
+    assert verify(data, "--mode", "cascade", "--margin", "0.7") == 2
+    assert "margin is 0.7; it must be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", ["direct", "analyze", "code-only", "code"])
