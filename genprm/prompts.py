@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError
 
 from genprm import resources
 from genprm.engines.base import Tokenizer
@@ -35,6 +35,7 @@ from genprm.errors import InputError, ModelError
 from genprm.types import Author, Mode, Segment
 
 PromptStyle = Literal["chat", "official"]
+Role = Literal["system", "user", "assistant"]
 Turn = tuple[Segment, ...]
 """What one assistant turn consists of."""
 
@@ -125,23 +126,43 @@ def training_row(
     return Row(encoding.ids, tuple(token if author in trained else IGNORED for token, author in pairs))
 
 
+def messages(
+    problem: str, steps: Sequence[str], turns: Sequence[str], *, mode: Mode, style: PromptStyle = "chat"
+) -> tuple[tuple[Role, str], ...]:
+    """The dialogue over ``turns`` as (role, content) pairs: the texts of ``render`` without a chat template around.
+
+    ``turns[t]`` is the text of the assistant turn for ``steps[t]``; steps beyond the last turn are not shown.
+    """
+    if len(turns) > len(steps) or not turns:
+        raise InputError(
+            f"{len(turns)} turns over {len(steps)} steps are no dialogue; give one turn or more, and a step for each"
+        )
+    said: list[tuple[Role, str]] = [("system", _system_text(mode))]
+    for index, (step, turn) in enumerate(zip(steps, turns, strict=False)):
+        said += [("user", _user_text(problem, step, index, style)), ("assistant", turn)]
+    return tuple(said)
+
+
+def fill(name: str, **values: object) -> str:
+    """The text of a shipped prompt with its placeholders filled; raises jinja's ``UndefinedError`` for one left out."""
+    return _template(name).render(values)
+
+
 def _system_text(mode: Mode) -> str:
-    return _fill("system.direct.jinja" if mode == "direct" else "system.critique.jinja")
+    return fill("system.direct.jinja" if mode == "direct" else "system.critique.jinja")
 
 
 def _user_text(problem: str, step: str, index: int, style: PromptStyle) -> str:
-    return _fill(f"first.{style}.jinja" if index == 0 else "next.jinja", problem=problem, step=step)
+    return fill(f"first.{style}.jinja" if index == 0 else "next.jinja", problem=problem, step=step)
 
 
-def _fill(name: str, **values: str) -> str:
+@lru_cache(maxsize=64)
+def _template(name: str) -> Template:
+    # Kept, because an export fills half a million of them and a look at the disk costs ten times the filling.
     folder = resources.path("prompts", name).parent
-    return _environment(str(folder)).get_template(name).render(values)
-
-
-@lru_cache(maxsize=4)
-def _environment(folder: str) -> Environment:
     # Prompts are plain text for a model: escaping them as HTML would change them.
-    return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)
+    environment = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)
+    return environment.get_template(name)
 
 
 def _template_pieces(tokenizer: Tokenizer, steps: int, *, closed: bool, style: PromptStyle) -> list[str]:

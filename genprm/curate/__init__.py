@@ -1,12 +1,18 @@
-"""From rollouts to training data. Labels: Monte Carlo counts, and every published rule that turns them into labels.
+"""From rollouts to training data.
 
-``counts``      rollouts as columns
-``rules``       the label rules as pure functions of arrays
-``labels``      the rules by name, labels of many solutions, first errors
-``intervals``   labels at a confidence: 1, 0, or unsettled
-``settle``      when a sampler may stop because a label cannot change
-``candidates``  the best-scored solution of each problem
-``trees``       trees of prefixes with ratios, as counts
+Labels: Monte Carlo counts, and every published rule that turns them into labels.
+    ``counts``      rollouts as columns
+    ``rules``       the label rules as pure functions of arrays
+    ``labels``      the rules by name, labels of many solutions, first errors
+    ``intervals``   labels at a confidence: 1, 0, or unsettled
+    ``settle``      when a sampler may stop because a label cannot change
+    ``candidates``  the best-scored solution of each problem
+    ``trees``       trees of prefixes with ratios, as counts
+
+Other opinions: a judge (``judge``), people (``human``), an annotator (``annotation``, ``reformat``, ``conflict``).
+
+Selection and export: what is known of a solution (``evidence``), filters that say what they drop (``filters``,
+``consensus``, ``contamination``, ``duplicates``), data sets in the published formats (``export``, ``released``).
 """
 
 from __future__ import annotations

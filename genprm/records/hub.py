@@ -30,7 +30,7 @@ def read_hub(spec: str, limit: int | None) -> tuple[Iterator[dict[str, Any]], tu
             f"'hub:{spec}' does not name a data set; write {FORM}, for example hub:Qwen/ProcessBench:gsm8k"
         )
     name, config, split = parts[0], parts[1] if len(parts) == 3 else None, parts[-1]
-    rows = _load(name, config, split)
+    rows = load_rows(name, config, split)
     if limit is not None:
         rows = rows.select(range(min(limit, len(rows))))
     source, columns = f"hub:{spec}", set(rows.column_names)
@@ -60,7 +60,8 @@ def gsm8k_record(row: Mapping[str, Any], id: str) -> dict[str, Any]:
     }
 
 
-def _load(name: str, config: str | None, split: str) -> Any:
+def load_rows(name: str, config: str | None, split: str) -> Any:
+    """The split of a data set, of the hub or in a local folder, as ``datasets.Dataset``. Raises ``InputError``."""
     import datasets
 
     try:
