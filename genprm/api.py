@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, TypeVar, get_args
 
 from genprm import background, prompts
-from genprm.engines import resolve_engine
+from genprm.engines import replica_options
 from genprm.engines.base import Engine, Sampling
 from genprm.errors import InputError
 from genprm.execution.base import Sandbox
@@ -95,7 +95,8 @@ class Verifier:
         self.ray = ray
         self._plan = Opening(
             model, engine, sandbox, self.settings, self.sampling, seed, concurrency,
-            _engine_options(engine, engine_options or {}, ray), dict(sandbox_options or {}),
+            replica_options(engine, engine_options or {}, None if ray is None else ray.gpus_per_replica),
+            dict(sandbox_options or {}),
         )  # fmt: skip
         if ray is not None:
             self._plan.require_sendable()
@@ -293,14 +294,6 @@ def _require_distinct(solutions: Sequence[Solution]) -> None:
         if solution.id in seen:
             raise InputError(f"two solutions have the id '{solution.id}'; ids must be unique")
         seen.add(solution.id)
-
-
-def _engine_options(engine: object, options: Mapping[str, Any], ray: RayCluster | None) -> dict[str, Any]:
-    """The options, with vLLM told to split the model over the GPUs of its replica."""
-    gpus = 1 if ray is None else ray.gpus_per_replica or 1
-    if gpus > 1 and isinstance(engine, str) and resolve_engine(engine) == "vllm":
-        return {"tensor_parallel": gpus, **options}
-    return dict(options)
 
 
 def _settings(settings: Settings | None, mode: Mode | None, execute: bool | None) -> Settings:

@@ -8,7 +8,8 @@
     │   └── IdentityError     a run directory that belongs to another configuration (names the keys)
     ├── MissingDependency     an extra is not installed (gives the pip line); exit code 2
     ├── EngineUnavailable     the engine is down; exit code 3
-    └── SandboxUnavailable    the sandbox is down; never a verdict; exit code 3
+    ├── SandboxUnavailable    the sandbox is down; never a verdict; exit code 3
+    └── GraderUnavailable     the process that compares answers is down; never a verdict; exit code 3
 
 Every message is one sentence for a person: what is wrong, with values, and what to do next.
 """
@@ -74,3 +75,7 @@ class EngineUnavailable(GenPRMError):
 
 class SandboxUnavailable(GenPRMError):
     """The sandbox that runs code is down. Infrastructure failure, never a verdict."""
+
+
+class GraderUnavailable(GenPRMError):
+    """The process that compares answers is down. Infrastructure failure, never a verdict."""

@@ -18,6 +18,9 @@ official   ``Question: `` problem, blank line, step      none: it follows the us
 In chat style the prompt of step t+1 starts with the tokens of the prompt of step t and of what was generated there,
 so engines can reuse them; training rows are made of the same pieces. In official style the tag is missing from the
 open turn only (as in the published code), so past turns differ from what was generated: it is for inference.
+
+A policy, the model that solves, has one exchange: its system turn, the bare problem, and an assistant turn that may
+have begun already. What it wrote so far stays in that turn, and it continues from there.
 """
 
 from __future__ import annotations
@@ -88,6 +91,24 @@ def render(
     for index, piece in enumerate(pieces):
         segments.append(Segment("template", piece))
         segments.extend(contents[index] if index < len(contents) else ())
+    return tuple(segment for segment in segments if segment.text or segment.ids)
+
+
+def render_policy(
+    problem: str, written: Turn, tokenizer: Tokenizer, *, system: str | None = None
+) -> tuple[Segment, ...]:
+    """The dialogue of a policy, up to and including what its own turn consists of so far.
+
+    ``system``: ``None`` for the shipped text, empty for no system turn. The turn is opened as the chat template opens
+    one for generation. Raises ``ModelError`` when the template does not show each message once and in order.
+    """
+    system = fill("system.policy.jinja") if system is None else system
+    messages = (*((("system", system),) if system else ()), ("user", problem))
+    pieces = _around(tokenizer, [role for role, _ in messages], opening=True)
+    segments: list[Segment] = []
+    for piece, (_, text) in zip(pieces, messages, strict=False):
+        segments += [Segment("template", piece), Segment("user", text)]
+    segments += [Segment("template", pieces[-1]), *written]
     return tuple(segment for segment in segments if segment.text or segment.ids)
 
 
@@ -181,12 +202,15 @@ def _template_pieces(tokenizer: Tokenizer, steps: int, *, closed: bool, style: P
     return pieces
 
 
-def _around(tokenizer: Tokenizer, roles: Sequence[str]) -> list[str]:
-    """The template's text before each of the messages and after the last: ``len(roles) + 1`` pieces."""
+def _around(tokenizer: Tokenizer, roles: Sequence[str], *, opening: bool = False) -> list[str]:
+    """The template's text before each of the messages and after the last: ``len(roles) + 1`` pieces.
+
+    ``opening``: the last piece opens an assistant turn.
+    """
     marks = [f"genprmMessage{index}ofDialogue" for index in range(len(roles))]
     messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
     try:
-        text = tokenizer.render_chat(messages, add_generation_prompt=False)
+        text = tokenizer.render_chat(messages, add_generation_prompt=opening)
     except TemplateError as error:
         raise ModelError(
             f"the model's chat template refuses a dialogue with a system turn ({error}); use one that takes it"

@@ -33,6 +33,17 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem to be solved, with its reference answer."""
+
+    id: str
+    problem: str
+    answer: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Unknown fields of the record, carried through untouched."""
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
     """One solution record: a problem and the steps of one attempt at it."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from genprm.errors import InputError, RecordError
 from genprm.records import (
+    answers_agree,
     content_id,
     dump_line,
     final_answer_correct,
@@ -277,3 +278,20 @@ def test_real_solutions_are_read_untouched() -> None:
     path = shared_data("prmbench/counterfactual.jsonl")
     loaded = read_solutions(str(path), limit=50)
     assert [solution_to_dict(s) for s in loaded.solutions] == [record for _, record in read_lines(path)][:50]
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "same"),
+    [
+        ("2x + 2", "2x + 5", False),
+        ("2x + 2", "2(x + 1)", True),
+        ("3x", "3", False),
+        ("\\$32,\\!348", "32348", True),
+        ("4.5e33", "4.5\\times 10^{33}", True),
+        ("1e33", "1e-33", False),
+        ("12 km", "12", True),
+        ("1/2", "", False),
+    ],
+)
+def test_answers_are_compared_whole_not_by_their_first_number(reference: str, answer: str, same: bool) -> None:
+    assert answers_agree(reference, answer) == same

@@ -1,7 +1,7 @@
 """The command line: one module per verb, each a thin caller of the library.
 
 Exit codes: 0 done · 1 a fault of genprm itself · 2 the input or an option is wrong, said in one sentence on stderr,
-with nothing written · 3 the engine or the sandbox is down · 130 stopped, from the keyboard or by SIGTERM.
+with nothing written · 3 the engine, the sandbox or the grader is down · 130 stopped, from the keyboard or by SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, demo, evaluate, lab, replay, sandbox, train, verify, view
-from genprm.errors import EngineUnavailable, GenPRMError, SandboxUnavailable
+from genprm.cli import console, demo, evaluate, lab, replay, rollout, sandbox, train, verify, view
+from genprm.errors import EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
+app.command("rollout")(rollout.rollout)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("view")(view.view)
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _refuse(
             f"{error.format_message().rstrip('.')}; genprm --help and genprm VERB --help say what there is", 2
         )
-    except (EngineUnavailable, SandboxUnavailable) as error:
+    except (EngineUnavailable, SandboxUnavailable, GraderUnavailable) as error:
         return _refuse(str(error), 3)
     except GenPRMError as error:
         return _refuse(str(error), 2)

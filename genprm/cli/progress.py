@@ -1,7 +1,7 @@
-"""The live display of a verify run: a bar with rates on a terminal, a line now and then where there is none.
+"""The live display of a long run: a bar with rates on a terminal, a line now and then where there is none.
 
-It also shows, once, the first prompt that the model gets and the first rationale that it wrote, so that a wrong
-template or a model that does not follow the format is seen before the long part, not after it.
+It also shows, once, the first prompt that the model gets and the first thing that it wrote, so that a wrong template or
+a model that does not follow the format is seen before the long part, not after it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,16 +26,16 @@ EVERY_S = 15.0
 """Seconds between two lines where there is no terminal."""
 
 
-class LiveDisplay:
-    """A context manager; give its methods the events of the run, from any thread."""
+class Live:
+    """A bar over ``noun``, and examples. A context manager; its methods may be called from any thread."""
 
-    def __init__(self, console: Console, *, examples: bool = True) -> None:
+    def __init__(self, console: Console, noun: str, *, examples: bool = True) -> None:
         self._console = console
         self._examples = examples
         self._said = time.monotonic()
         self._bar = Progress(
             BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} votes"),
+            TextColumn("{task.completed}/{task.total} {task.fields[noun]}"),
             TextColumn("{task.fields[rates]}"),
             TimeElapsedColumn(),
             TextColumn("ETA"),
@@ -43,9 +43,9 @@ class LiveDisplay:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("verify", total=None, rates="loading the model")
+        self._task = self._bar.add_task("run", total=None, noun=noun, rates="loading the model")
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -54,23 +54,15 @@ class LiveDisplay:
     ) -> None:
         self._bar.stop()
 
-    def prompt(self, text: str, id: str) -> None:
-        """The first prompt, which is of this solution."""
-        self._example(f"first prompt: {id}, step 0", text)
-
-    def vote(self, beat: Beat) -> None:
-        """One more vote finished."""
-        if self._examples and (rationale := first_rationale(beat.vote)):
-            self._example(f"first rationale to be ready: {beat.vote.id}, vote {beat.vote.vote}", rationale)
-            self._examples = False
-        shown = rates(beat)
-        self._bar.update(self._task, total=beat.total, completed=beat.done, rates=shown)
+    def advance(self, done: int, total: int, noun: str, shown: str, left: str) -> None:
+        """So much is done; ``shown``: rates, ``left``: time left."""
+        self._bar.update(self._task, total=total, completed=done, noun=noun, rates=shown)
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._said > EVERY_S or beat.done == beat.total):
+        if not self._console.is_terminal and (now - self._said > EVERY_S or done == total):
             self._said = now
-            self._console.print(f"{beat.done}/{beat.total} votes · {shown} · ETA {eta(beat)}", soft_wrap=True)
+            self._console.print(f"{done}/{total} {noun} · {shown} · ETA {left}", soft_wrap=True)
 
-    def _example(self, title: str, text: str) -> None:
+    def example(self, title: str, text: str) -> None:
         if not self._examples:
             return
         cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2 :]}"
@@ -79,13 +71,32 @@ class LiveDisplay:
         self._console.rule(style="dim")
 
 
-class JsonLines:
-    """The same for programs: one JSON object a line, for the first prompt and for each vote."""
+class LiveDisplay(Live):
+    """The display of a verify run."""
+
+    def __init__(self, console: Console, *, examples: bool = True) -> None:
+        super().__init__(console, "votes", examples=examples)
+
+    def prompt(self, text: str, id: str) -> None:
+        """The first prompt, which is of this solution."""
+        self.example(f"first prompt: {id}, step 0", text)
+
+    def vote(self, beat: Beat) -> None:
+        """One more vote finished."""
+        if self._examples and (rationale := first_rationale(beat.vote)):
+            self.example(f"first rationale to be ready: {beat.vote.id}, vote {beat.vote.vote}", rationale)
+            self._examples = False
+        left = eta(beat.done, beat.total, beat.tally.votes, beat.seconds)
+        self.advance(beat.done, beat.total, "votes", rates(beat), left)
+
+
+class JsonEvents:
+    """The same for programs: one JSON object a line."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -93,22 +104,27 @@ class JsonLines:
     ) -> None:
         """Every line is out already."""
 
+    def say(self, event: str, **fields: Any) -> None:
+        """One line."""
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+class JsonLines(JsonEvents):
+    """The events of a verify run: the first prompt and each vote."""
+
     def prompt(self, text: str, id: str) -> None:
         """The first prompt."""
-        self._say("prompt", id=id, text=text)
+        self.say("prompt", id=id, text=text)
 
     def vote(self, beat: Beat) -> None:
         """One more vote finished."""
-        self._say(
+        # "votes" of the tally are those of this run; "done" counts those of earlier ones too.
+        self.say(
             "vote", id=beat.vote.id, vote=beat.vote.vote, done=beat.done, total=beat.total, items_done=beat.items_done,
             items_total=beat.items_total, seconds=round(beat.seconds, 3), cell_ms_median=beat.tally.cell_ms,
             **beat.tally.as_dict(),
         )  # fmt: skip
-
-    def _say(self, event: str, **fields: Any) -> None:
-        # "votes" of the tally are those of this run; "done" counts those of earlier ones too.
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
 
 
 def rates(beat: Beat) -> str:
@@ -130,9 +146,9 @@ def code_success(tally: Tally) -> str:
     return f"{100 * tally.code['ok'] / ran:.1f} %" if ran else "–"
 
 
-def eta(beat: Beat) -> str:
-    """Time left, at the pace so far."""
-    left = round((beat.total - beat.done) * beat.seconds / max(1, beat.tally.votes))
+def eta(done: int, total: int, fresh: int, seconds: float) -> str:
+    """Time left, at the pace so far: ``fresh`` of those done are of these seconds."""
+    left = round((total - done) * seconds / max(1, fresh))
     return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from genprm.engines.base import Completion, Engine, GenerationRequest, Sampling, StopReason, Tokenizer
@@ -25,6 +26,8 @@ __all__ = [
     "Tokenizer",
     "TransformersEngine",
     "open_engine",
+    "replica_options",
+    "resolve_engine",
 ]
 
 
@@ -44,6 +47,13 @@ def resolve_engine(kind: str) -> str:
     raise InputError(
         f"there is no engine '{kind}'; the engines are auto, {', '.join(KINDS)} (and, in Python, ScriptedEngine)"
     )
+
+
+def replica_options(engine: object, options: Mapping[str, Any], gpus: int | None) -> dict[str, Any]:
+    """The options of an engine in a replica with so many GPUs: vLLM is told to split the model over them."""
+    if (gpus or 1) > 1 and isinstance(engine, str) and resolve_engine(engine) == "vllm":
+        return {"tensor_parallel": gpus, **options}
+    return dict(options)
 
 
 def open_engine(kind: str, model: str, **options: Any) -> Engine:

@@ -5,6 +5,7 @@
 ``inputs``     a JSONL file, ``hub:name[:config]:split`` or ``-`` to solutions
 ``curation``   rollouts and labels to dicts and back
 ``answers``    the final answer of a solution, extracted where the record does not give it
+``answering``  the program that finds and compares answers under a deadline
 ``lines``      JSON lines: reading with errors that name file, line and field; writing
 """
 

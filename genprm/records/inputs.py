@@ -40,14 +40,15 @@ def read_solutions(spec: str, *, limit: int | None = None) -> Loaded:
         raise InputError(f"limit is {limit}; it must be at least 1")
     if spec.startswith(HUB):
         rows, notes, source = read_hub(spec.removeprefix(HUB), limit)
-        return _load(((None, row) for row in rows), source, limit, notes)
+        return load_records(((None, row) for row in rows), source, limit, notes)
     source, data = (STDIN, sys.stdin.buffer.read()) if spec == "-" else (spec, read_bytes(Path(spec)))
-    return _load(parse_lines(data, source), source, limit)
+    return load_records(parse_lines(data, source), source, limit)
 
 
-def _load(
+def load_records(
     rows: Iterable[tuple[int | None, Mapping[str, Any]]], source: str, limit: int | None, notes: tuple[str, ...] = ()
 ) -> Loaded:
+    """The solutions of (line, record) pairs, the first ``limit`` of them. Raises ``RecordError``."""
     solutions: list[Solution] = []
     lines: dict[str, int | None] = {}
     made: list[str] = []

@@ -1,8 +1,9 @@
 """A run directory.
 
-    solutions.jsonl    the records taken, in order; written before the first unit of work
+    solutions.jsonl    the records taken, in order; written before the first unit of work (problems.jsonl for problems)
     config.yaml        the resolved configuration (see ``configuration``)
-    votes.jsonl        finished units of work, appended, one line each, ``key`` first (other verbs: another name)
+    votes.jsonl        finished units of work, appended, one line each, ``key`` first (other verbs: another name, and
+                       a file for each kind of unit)
     items.jsonl        derived from the units, in input order, replaced atomically
     errors.jsonl       units that infrastructure lost; they are owed again
     metrics.json  environment.json
@@ -32,8 +33,13 @@ from genprm.types import Solution
 
 VOTES = "votes.jsonl"
 ERRORS = "errors.jsonl"
-_BEGUN = {".lock", "log", "solutions.jsonl", ".solutions.jsonl.new", ".config.yaml.new"}
+SOLUTIONS = "solutions.jsonl"
+PROBLEMS = "problems.jsonl"
+_BEGUN = {".lock", "log", SOLUTIONS, f".{SOLUTIONS}.new", PROBLEMS, f".{PROBLEMS}.new", ".config.yaml.new"}
 """What a run that was killed at its very start leaves. Without our lock, solutions.jsonl may be the user's own file."""
+
+Record = Solution | Mapping[str, Any]
+"""What a run is about: a solution, or the record of something else."""
 
 
 class RunDirectory:
@@ -44,6 +50,7 @@ class RunDirectory:
         self.log = path / "log"
         self.units = units
         """The finished units of work."""
+        self._more_units: list[UnitFile] = []
         self._lock = lock
         self._log_file = LogFile(self.log / "genprm.log")
 
@@ -52,8 +59,9 @@ class RunDirectory:
         cls,
         path: Path | str,
         configuration: Configuration,
-        solutions: Sequence[Solution],
+        records: Sequence[Record],
         *,
+        records_name: str = SOLUTIONS,
         units: str = VOTES,
         mark: Mark = lambda line: False,
     ) -> RunDirectory:
@@ -64,27 +72,34 @@ class RunDirectory:
         run directory or that another process holds.
         """
         path = Path(path)
-        check_folder(path, configuration, solutions)
+        check_folder(path, configuration, records, records_name)
         try:
             (path / "log").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
         lock = _lock(path)
         try:
-            check_folder(path, configuration, solutions)  # again: another process may have made it meanwhile
+            check_folder(
+                path, configuration, records, records_name
+            )  # again: another process may have made it meanwhile
             cut_torn_line(path / ERRORS)
             run = cls(path, UnitFile(path / units, mark), lock)
         except BaseException:
             lock.close()
             raise
         try:
-            write_lines(path / "solutions.jsonl", (solution_to_dict(solution) for solution in solutions))
+            write_lines(path / records_name, map(_record, records))
             # Last: a folder counts as a run once its configuration is there, with the records that it needs.
             replace_text(path / "config.yaml", configuration.dump())
         except BaseException:
             run.close()
             raise
         return run
+
+    def open_units(self, name: str) -> UnitFile:
+        """Another file of finished units, for a job with more than one kind of them. Closed with the directory."""
+        self._more_units.append(UnitFile(self.path / name))
+        return self._more_units[-1]
 
     def append_error(self, error: Mapping[str, Any]) -> None:
         """Add one line to errors.jsonl."""
@@ -111,7 +126,8 @@ class RunDirectory:
     def close(self) -> None:
         """Give the lock back. Idempotent."""
         self._log_file.close()
-        self.units.close()
+        for units in (self.units, *self._more_units):
+            units.close()
         self._lock.close()
 
     def __enter__(self) -> RunDirectory:
@@ -132,11 +148,13 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return metrics if isinstance(metrics, dict) else {}
 
 
-def check_folder(path: Path, configuration: Configuration, solutions: Sequence[Solution]) -> None:
+def check_folder(
+    path: Path, configuration: Configuration, records: Sequence[Record], records_name: str = SOLUTIONS
+) -> None:
     """Raises what ``RunDirectory.open`` would raise for what the folder holds. Writes nothing."""
     if (stored := begun(path)) is not None:
         configuration.require_same(stored, path)
-        _require_same_records(path, solutions)
+        _require_same_records(path, records, records_name)
 
 
 def begun(path: Path) -> Configuration | None:
@@ -161,15 +179,21 @@ def begun(path: Path) -> Configuration | None:
     return None
 
 
-def _require_same_records(path: Path, solutions: Sequence[Solution]) -> None:
+def _require_same_records(path: Path, records: Sequence[Record], name: str) -> None:
     """The shorter list of records must be the beginning of the longer one: then only the limit changed."""
-    stored = read_lines(path / "solutions.jsonl")
-    for number, ((_, there), here) in enumerate(zip(stored, solutions, strict=False), start=1):
-        if there != json.loads(dump_line(solution_to_dict(here))):
+    if not (path / name).exists():
+        raise IdentityError(f"{path} holds a run on other input: it has no {name}; choose another --out folder")
+    for number, ((_, there), given) in enumerate(zip(read_lines(path / name), records, strict=False), start=1):
+        here = json.loads(dump_line(_record(given)))
+        if there != here:
             raise IdentityError(
                 f"{path} holds a run on other input: its record {number} is '{there.get('id')}', "
-                f"not the '{here.id}' given; choose another --out folder"
+                f"not the '{here.get('id')}' given; choose another --out folder"
             )
+
+
+def _record(record: Record) -> Mapping[str, Any]:
+    return solution_to_dict(record) if isinstance(record, Solution) else record
 
 
 def _lock(path: Path) -> IO[str]:

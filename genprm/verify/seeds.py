@@ -7,36 +7,25 @@ vote key     = hash(identity, solution content, vote index)
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from genprm.runs.keys import digest, seed_of
 from genprm.types import Solution
-
-SEED_BITS = 63
 
 
 def vote_seed(run_seed: int, solution_id: str, vote: int) -> int:
     """A seed in [0, 2**63)."""
-    return _number("vote", run_seed, solution_id, vote)
+    return seed_of("vote", run_seed, solution_id, vote)
 
 
 def request_seed(seed: int, step: int, number: int) -> int:
     """The seed of one request of a vote, in [0, 2**63). ``number`` counts the requests of the step from 0."""
-    return _number("request", seed, step, number)
+    return seed_of("request", seed, step, number)
 
 
 def vote_key(identity: Mapping[str, Any], solution: Solution, vote: int) -> str:
     """The key of a unit of work: 32 hex digits. Of a solution, what a vote depends on counts: id, problem, steps."""
     content = [solution.id, solution.problem, list(solution.steps)]
-    return _digest("key", json.dumps(identity, sort_keys=True), content, vote)[:32]
-
-
-def _number(*parts: object) -> int:
-    return int(_digest(*parts)[:16], 16) >> (64 - SEED_BITS)
-
-
-def _digest(*parts: object) -> str:
-    # JSON keeps the parts apart: ("a", "bc") and ("ab", "c") are different texts.
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
+    return digest("key", json.dumps(identity, sort_keys=True), content, vote)[:32]
