@@ -6,7 +6,7 @@ Labels: Monte Carlo counts, and every published rule that turns them into labels
     ``labels``      the rules by name, labels of many solutions, first errors
     ``intervals``   labels at a confidence: 1, 0, or unsettled
     ``settle``      when a sampler may stop because a label cannot change
-    ``candidates``  the best-scored solution of each problem
+    ``answers``     the best-scored solution of each problem
     ``trees``       trees of prefixes with ratios, as counts
 
 Other opinions: a judge (``judge``), people (``human``), an annotator (``annotation``, ``reformat``, ``conflict``).
@@ -17,7 +17,7 @@ Selection and export: what is known of a solution (``evidence``), filters that s
 
 from __future__ import annotations
 
-from genprm.curate.candidates import Candidate, Candidates, best_candidates
+from genprm.curate.answers import AnswerCandidate, AnswerCandidates, best_candidates
 from genprm.curate.counts import Counts
 from genprm.curate.labels import RULES, UNKNOWN, Labelled, label, label_arrays, spell
 from genprm.curate.settle import Sampled, next_to_sample, settled
@@ -26,8 +26,8 @@ from genprm.curate.trees import Tree, read_trees, tree_counts
 __all__ = [
     "RULES",
     "UNKNOWN",
-    "Candidate",
-    "Candidates",
+    "AnswerCandidate",
+    "AnswerCandidates",
     "Counts",
     "Labelled",
     "Sampled",

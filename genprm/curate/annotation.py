@@ -15,12 +15,11 @@ of it.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import Literal
 
+from genprm.curate.judge import parse_index
 from genprm.execution.base import ExecutionResult
 from genprm.rationale.actions import Execute, Generate, Generated
 from genprm.rationale.format import CODE_END, CODE_START, OUTPUT_HEAD, OUTPUT_TAIL, VERIFY_END, cut
@@ -31,9 +30,9 @@ Ended = Literal["done", "length", "context", "rounds"]
 THINK = "<think>\n"
 THOUGHT = "</think>"
 OPENING = "### Paragraph 1\n<analyze>\n"
-CONCLUSION = "\n### Final Conclusion\nThe number of the first wrong paragraph, or -1 if none is wrong: $\\boxed{"
+_BOX = "\\boxed{"
+CONCLUSION = "\n### Final Conclusion\nThe number of the first wrong paragraph, or -1 if none is wrong: $" + _BOX
 INDEX_TOKENS = 12
-_INDEX = re.compile(r"\s*(-?\d{1,6})\s*\}?\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,6 @@ class Critique:
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
-
-
-def majority(votes: Sequence[int | None]) -> int | None:
-    """The index that most of the readable votes name; ``None`` for a tie or no readable vote."""
-    found = Counter(vote for vote in votes if vote is not None).most_common(2)
-    if not found or (len(found) > 1 and found[0][1] == found[1][1]):
-        return None
-    return found[0][0]
 
 
 def annotate(
@@ -110,17 +101,8 @@ def annotate(
             reply = yield Generate(asked, ("}",), INDEX_TOKENS)
             assert isinstance(reply, Generated)
             tokens += len(reply.ids)
-            votes.append(read_index(reply.text, steps))
+            votes.append(parse_index(_BOX + reply.text, steps, first=1))
     return Critique(kept, tuple(runs), tuple(votes), _ended(ended), tokens)
-
-
-def read_index(text: str, steps: int) -> int | None:
-    """The 0-based step that a boxed paragraph number (from 1) names, -1 for none; ``None`` if it names no step."""
-    found = _INDEX.match(text)
-    if found is None:
-        return None
-    number = int(found[1])
-    return -1 if number == -1 else number - 1 if 1 <= number <= steps else None
 
 
 def _to_last_check(turn: tuple[Segment, ...]) -> tuple[Segment, ...]:

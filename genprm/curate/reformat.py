@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genprm.curate.annotation import THINK, majority
+from genprm.curate.annotation import THINK
+from genprm.curate.judge import majority
 from genprm.errors import InputError
 from genprm.rationale.format import CODE_END, CODE_START, OUTPUT_HEAD, VERIFY_END, CodeRound, Rationale
 from genprm.types import Judgement, Segment
@@ -41,9 +42,10 @@ class Reformatted:
 
 def reformat(segments: Sequence[Segment], votes: Sequence[int | None], steps: int) -> Reformatted | Malformed:
     """The rationales of a critique of a solution with so many steps."""
-    index = majority(votes)
+    found = majority(votes)
+    index = found.index
     if index is None:
-        return Malformed("tie" if any(vote is not None for vote in votes) else "no_index")
+        return Malformed("tie" if found.tied else "no_index")
     wanted = steps if index == -1 else index + 1
     text = "".join(segment.text for segment in segments)
     shown = "".join(_HIDDEN * len(s.text) if s.author == "code" else s.text for s in segments)

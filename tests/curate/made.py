@@ -1,4 +1,4 @@
-"""Candidates for tests: a few by hand, any by hypothesis."""
+"""AnswerCandidates for tests: a few by hand, any by hypothesis."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genprm.curate.annotation import AnnotationSettings, Critique, annotate, majority, read_index
+from genprm.curate.annotation import AnnotationSettings, Critique, annotate
 from genprm.curate.reformat import Malformed, Reformatted, reformat
 from genprm.execution import ExecutionResult
 from genprm.rationale.actions import Execute, Generated
@@ -94,17 +94,6 @@ def test_a_critique_without_a_closed_check_is_not_asked_for_an_index() -> None:
 def test_a_model_that_never_ends_is_ended() -> None:
     critique, ran = talk(["again\n```python\nprint(1)\n```\n"] * 100, ["1\n"] * 100)
     assert critique.ended == "rounds" and len(ran) == 7
-
-
-@pytest.mark.parametrize(
-    ("text", "index"), [("2}", 1), (" -1 }", -1), ("3}", None), ("0}", None), ("x", None), ("2", 1)]
-)
-def test_an_index_is_a_paragraph_of_the_solution_or_nothing(text: str, index: int | None) -> None:
-    assert read_index(text, 2) == index
-
-
-def test_the_majority_of_votes_is_no_tie() -> None:
-    assert [majority(v) for v in ([1, 1, 2, None], [1, 2], [None], [-1], [])] == [1, None, None, -1, None]
 
 
 PIECES = (

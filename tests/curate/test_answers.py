@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from genprm.curate import RULES, best_candidates, label, label_arrays
-from genprm.curate.candidates import AGGREGATIONS, Aggregation
+from genprm.curate.answers import AGGREGATIONS, Aggregation
 from genprm.errors import InputError
 from tests.curate.worlds import Problem, Solved, counts, patiently, worlds
 

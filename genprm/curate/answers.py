@@ -22,7 +22,7 @@ AGGREGATIONS: tuple[Aggregation, ...] = ("min", "mean", "product", "last")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AnswerCandidate:
     """The answer candidate of one problem."""
 
     problem_id: str
@@ -36,13 +36,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class AnswerCandidates:
     """The answer candidates of all problems under one rule."""
 
     rule: str
     parameters: Mapping[str, float]
     aggregation: Aggregation
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[AnswerCandidate, ...]
     unscored: tuple[str, ...]
     """Problems none of whose solutions has a score, since each has a step without label."""
 
@@ -54,7 +54,9 @@ class Candidates:
         return float(np.mean([candidate.correct for candidate in self.candidates]))
 
 
-def best_candidates(labelled: Labelled, aggregation: Aggregation = "min", *, before_answer: bool = False) -> Candidates:
+def best_candidates(
+    labelled: Labelled, aggregation: Aggregation = "min", *, before_answer: bool = False
+) -> AnswerCandidates:
     """The best-scored solution of each problem that has solutions, in the order of the problems.
 
     ``before_answer``: leave the last step out of the score; a solution of one step then has none. Raises
@@ -71,12 +73,12 @@ def best_candidates(labelled: Labelled, aggregation: Aggregation = "min", *, bef
     winners = scored[score[scored] == best[problem]]
     owners, first, tied = np.unique(counts.problem[winners], return_index=True, return_counts=True)
     right = np.bincount(counts.problem[winners], weights=counts.answer[winners], minlength=len(best))[owners] / tied
-    return Candidates(
+    return AnswerCandidates(
         rule=labelled.rule,
         parameters=labelled.parameters,
         aggregation=aggregation,
         candidates=tuple(
-            Candidate(counts.problem_ids[owner], counts.ids[winner], float(best[owner]), int(size), float(share))
+            AnswerCandidate(counts.problem_ids[owner], counts.ids[winner], float(best[owner]), int(size), float(share))
             for owner, winner, size, share in zip(owners, winners[first], tied, right, strict=True)
         ),
         unscored=tuple(counts.problem_ids[place] for place in np.setdiff1d(counts.problem, owners)),
