@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, demo, evaluate, lab, replay, rollout, sandbox, train, verify, view
+from genprm.cli import console, curate, demo, evaluate, lab, replay, rollout, sandbox, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("rollout")(rollout.rollout)
+app.command("curate")(curate.curate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 app.command("view")(view.view)

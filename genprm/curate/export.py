@@ -169,7 +169,7 @@ class Exported:
     folder: Path
     rows: int
     rejected: Mapping[str, int]
-    """AnswerCandidates that have no row, by reason."""
+    """Candidates that have no row, by reason."""
 
 
 def export(candidates: Iterable[Candidate], folder: Path, format: Format, card: Card) -> Exported:

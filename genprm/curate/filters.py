@@ -68,7 +68,7 @@ class FunnelRow:
     entered: int
     kept: int
     reasons: Mapping[str, int]
-    """AnswerCandidates dropped, by reason."""
+    """Candidates dropped, by reason."""
     counts: Mapping[str, int]
     """Further counts that need not add up to anything."""
     settings: Mapping[str, Any]

@@ -45,7 +45,7 @@ def prose(rng: random.Random, count: int) -> str:
 
 
 def candidates(count: int, rng: random.Random) -> Iterator[Candidate]:
-    """AnswerCandidates of which about half will be dropped by the consensus."""
+    """Candidates of which about half will be dropped by the consensus."""
     problem, last = "", None
     for number in range(count):
         if number % 5 == 0:

@@ -1,4 +1,4 @@
-"""AnswerCandidates for tests: a few by hand, any by hypothesis."""
+"""Candidates for tests: a few by hand, any by hypothesis."""
 
 from __future__ import annotations
 

@@ -1,0 +1,228 @@
+"""A curation: what is known of each solution is gathered, sifted and exported; its directory is continued.
+
+    solutions.jsonl      the solutions, as the rollouts left them
+    annotations.jsonl    every critique of an annotator, appended
+    judgements.jsonl     every vote of a judge, appended
+    labels.jsonl         derived: the labels of every rule
+    items.jsonl          derived: one line a solution, what each source says and what became of it
+    metrics.json         derived: the funnel, the rules' answer candidates, tokens
+    export/FORMAT        derived: the data sets
+
+Models are asked once. The rest is made anew each time, so filters and rules may change between runs of a directory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genprm.curate.annotation import Critique
+from genprm.curate.asking import Opening, Opinion, Question, Terms
+from genprm.curate.assembly import Assembled, assemble, known
+from genprm.curate.data_card import Card, StageCost
+from genprm.curate.export import Conversations, ExtraTokens, Format, StepTags, export
+from genprm.curate.filters import Sifted, Stage, sift
+from genprm.curate.options import Curation
+from genprm.engines import Tokenizer
+from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
+from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
+from genprm.runs import RunDirectory, environment
+from genprm.runs.configuration import Configuration
+from genprm.runs.keys import digest
+from genprm.runs.pool import as_finished
+from genprm.runs.ray import RayCluster, open_ray
+from genprm.runs.units import UnitFile
+from genprm.runs.workers import Worker
+from genprm.types import Rollout, Solution
+
+log = logging.getLogger(__name__)
+
+UNITS = {"annotate": "annotations.jsonl", "judge": "judgements.jsonl"}
+LOST_IN_A_ROW = 3
+"""After so many lost answers without one between them, the engine or sandbox counts as down."""
+FORMATS: Mapping[str, Callable[[], Format]] = {
+    "conversations": Conversations,
+    "step-tags": StepTags,
+    "extra-tokens": ExtraTokens,
+}
+OnAnswer = Callable[[str, int, int], None]
+"""Task, answers there, answers wanted."""
+Unavailable = EngineUnavailable | SandboxUnavailable
+Asking = Worker[Question, Critique | Opinion, Terms]
+Answers = dict[str, list[Mapping[str, Any]]]
+"""The units of one task by solution id, in the order of their index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What a curation left in its directory."""
+
+    path: Path
+    assembled: Assembled
+    sifted: Sifted
+    metrics: Mapping[str, Any]
+
+
+def read_rollout_run(folder: Path) -> tuple[tuple[Solution, ...], tuple[Rollout, ...]]:
+    """The selected solutions of a rollout run and the counts of their prefixes. Raises ``InputError``."""
+    if not (folder / "selected.jsonl").exists() or not (folder / "rollouts.jsonl").exists():
+        raise InputError(f"{folder} is no rollout run (no selected.jsonl and rollouts.jsonl); run genprm rollout first")
+    solutions = read_solutions(str(folder / "selected.jsonl")).solutions
+    ids = {solution.id for solution in solutions} | {str(solution.problem_id) for solution in solutions}
+    return solutions, tuple(one for one in read_rollouts(folder / "rollouts.jsonl") if one.id in ids)
+
+
+async def curate(
+    source: Path,
+    out: Path,
+    options: Curation,
+    chain: Sequence[Stage],
+    openings: Sequence[Opening],
+    *,
+    ray: RayCluster | None = None,
+    on_answer: OnAnswer | None = None,
+) -> Curated:
+    """Curate a rollout run into a directory; ``openings``: of the models to ask, at most one a task.
+
+    Raises ``InputError`` before anything is written; ``EngineUnavailable`` or ``SandboxUnavailable``, with all answers
+    kept, when infrastructure lost some. Then nothing is sifted or exported.
+    """
+    solutions, rollouts = read_rollout_run(source)
+    before = known(solutions, rollouts, options)
+    plain = options.model_dump(mode="json")
+    asked = {name: plain[name] for name in ("annotator", "judge", "seed")}
+    configuration = Configuration(
+        "curate", asked, {**plain, **({} if ray is None else {"ray": asdict(ray)})}, str(source)
+    )
+    answers: dict[str, Answers] = {}
+    tokenizer: Tokenizer | None = None
+    with RunDirectory.open(out, configuration, solutions, units=UNITS["annotate"]) as run:
+        run.write_environment(environment(**asked))
+        for opening in openings:
+            use = options.annotator if opening.task == "annotate" else options.judge
+            assert use is not None, "an opening is of a model that the options name"
+            units = run.units if opening.task == "annotate" else run.open_units(UNITS["judge"])
+            worker: Asking = await (opening() if ray is None else open_ray(opening, ray))
+            try:
+                answers[opening.task] = await _ask(run, units, worker, solutions, use.samples, on_answer)
+                if opening.task == "annotate":
+                    tokenizer = worker.facts.tokenizer
+            finally:
+                await worker.aclose()
+        assembled = assemble(solutions, before, answers.get("annotate", {}), answers.get("judge", {}), tokenizer)
+        sifted = sift(assembled.candidates, chain)
+        return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options))
+
+
+async def _ask(
+    run: RunDirectory, units: UnitFile, worker: Asking, solutions: Sequence[Solution], samples: int,
+    on_answer: OnAnswer | None,
+) -> Answers:  # fmt: skip
+    """Every answer that is wanted, those of earlier runs included."""
+    terms = worker.facts
+    wanted = _questions(terms, solutions, samples)
+    owed = [question for question in wanted if question.key not in units]
+    log.info("%s: %d of %d answers are there", terms.task, len(wanted) - len(owed), len(wanted))
+    waiting, left = iter(owed), len(owed)
+    lost: list[Unavailable] = []
+    in_a_row = 0
+
+    def take() -> Question | None:
+        return None if in_a_row >= LOST_IN_A_ROW else next(waiting, None)
+
+    async def work(question: Question) -> tuple[Question, Critique | Opinion | Unavailable]:
+        try:
+            return question, await worker.run(question)
+        except (EngineUnavailable, SandboxUnavailable) as error:
+            return question, error
+
+    async with aclosing(as_finished(take, work, worker.capacity)) as done:
+        async for question, answer in done:
+            if isinstance(answer, EngineUnavailable | SandboxUnavailable):
+                run.append_error(_lost(question, answer))
+                lost.append(answer)
+                in_a_row += 1
+                continue
+            in_a_row, left = 0, left - 1
+            units.append({"key": question.key, "id": question.solution.id, "n": question.index, **_unit(answer)})
+            if on_answer is not None:
+                on_answer(terms.task, len(wanted) - left, len(wanted))
+    if lost:
+        raise type(lost[0])(
+            f"{lost[0]}; {left} of {len(wanted)} answers are owed in {run.path}: run the same command again to continue"
+        )
+    found: Answers = {}
+    for question in wanted:
+        found.setdefault(question.solution.id, []).append(units[question.key])
+    return found
+
+
+def _questions(terms: Terms, solutions: Sequence[Solution], samples: int) -> list[Question]:
+    identity = json.dumps({**terms.identity, "seed": terms.run_seed}, sort_keys=True)
+    return [
+        Question(digest(terms.task, identity, one.id, one.problem, list(one.steps), index)[:32], one, index)
+        for one in solutions
+        for index in range(samples)
+    ]
+
+
+def _lost(question: Question, error: Unavailable) -> dict[str, Any]:
+    failure = "engine" if isinstance(error, EngineUnavailable) else "sandbox"
+    where = {"key": question.key, "id": question.solution.id, "index": question.index}
+    return {**where, "failure": failure, "message": str(error)}
+
+
+def _unit(answer: Critique | Opinion) -> dict[str, Any]:
+    """An answer as the fields of its line."""
+    if isinstance(answer, Opinion):
+        return asdict(answer)
+    return {
+        "votes": list(answer.votes),
+        "ended": answer.ended,
+        "tokens": answer.tokens,
+        "segments": [[segment.author, segment.text] for segment in answer.segments],
+        "runs": [asdict(one) for one in answer.runs],
+    }
+
+
+def _write(run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Curation) -> Mapping[str, Any]:
+    """Everything that is derived."""
+    started = time.monotonic()
+    write_lines(run.path / "labels.jsonl", (labels_to_dict(one) for one in assembled.labels))
+    kept, dropped = {one.id for one in sifted.kept}, {one.id: one for one in sifted.dropped}
+    run.write_items(
+        {
+            **item,
+            "kept": item["id"] in kept,
+            "dropped_by": dropped[item["id"]].stage if item["id"] in dropped else None,
+            "reason": dropped[item["id"]].reason if item["id"] in dropped else None,
+        }
+        for item in assembled.items
+    )
+    shutil.rmtree(run.path / "export", ignore_errors=True)
+    costs = tuple(StageCost(name, "genprm curate", tokens, None) for name, tokens in assembled.tokens.items())
+    card = Card(options.title, options.licence, sifted.funnel, stages=costs, seeds={"curation": options.seed})
+    rows = {}
+    for name in options.formats if sifted.kept else ():
+        rows[name] = export(sifted.kept, run.path / "export" / name, FORMATS[name](), card).rows
+    metrics = {
+        "solutions": len(assembled.candidates),
+        "kept": len(sifted.kept),
+        "funnel": [asdict(row) for row in sifted.funnel.rows],
+        "malformed": dict(assembled.malformed),
+        "answer_candidates": dict(assembled.accuracies),
+        "dropped_problems": list(assembled.dropped_problems),
+        "exported": rows,
+        "tokens": dict(assembled.tokens),
+        "timing": {"derive_seconds": time.monotonic() - started},
+    }
+    run.write_metrics(metrics)
+    log.info("%s", metrics)
+    return metrics

@@ -1,0 +1,59 @@
+"""``genprm curate`` on a scripted rollout run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genprm import cli
+from genprm.rollout import Amounts, Budget, Plan, Roller, Settings
+from tests.rollout import policies
+
+
+@pytest.fixture(scope="module")
+def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rollouts") / "run"
+    plan = Plan(Budget(initial=8, batch=4, most=16, keep=2), Amounts.fixed(4))
+    Roller("solver", engine=policies.engine, plan=plan, settings=Settings(max_tokens=400)).run(
+        policies.problems(3), out
+    )
+    return out
+
+
+def curate(*arguments: object) -> int:
+    return cli.run(["curate", *map(str, arguments)])
+
+
+def test_labels_become_a_data_set_without_any_model(
+    rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["consensus=none", "formats=[step-tags]", "targets=entropy", "target_parameters.eta=2"]
+    assert curate(rollouts, "--out", tmp_path / "run", *options) == 0
+    shown = capsys.readouterr().out
+    assert "rows exported: step-tags" in shown and "rpe_ratio" in shown
+    assert (tmp_path / "run/export/step-tags/README.md").exists()
+
+
+def test_a_dry_run_writes_nothing(rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert curate(rollouts, "--out", tmp_path / "run", "annotator.model=any", "judge.model=any", "--dry-run") == 0
+    assert "filters: genprm-consensus, truncate, code-conflict, length" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["consensus=none", "rule=none"], "there is no label rule 'none'"),
+        (["consensus"], "'consensus' is not KEY=VALUE"),
+        (["consensus=some"], "consensus: Input should be"),
+        (["annotator.votes=1"], "annotator.model: Field required"),
+        ([], "consensus 'genprm' needs an annotator"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_nothing_is_written(
+    options: list[str], message: str, rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert curate(rollouts, "--out", tmp_path / "run", *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
