@@ -151,15 +151,6 @@ class GenerativeTraining(Options):
         return self
 
 
-class Stage(Options):
-    """One verb of a recipe with its options, which the verb itself checks."""
-
-    name: str
-    verb: str
-    source: str | None = Field(default=None, alias="from")
-    options: dict[str, Any] = {}
-
-
 class DataPlan(Options):
     """What the recipe reads, so that a dry run can plan without the network."""
 
@@ -167,6 +158,22 @@ class DataPlan(Options):
     split: str = "train"
     rows: int = Field(ge=0)
     mean_tokens: float = Field(ge=0)
+    """Of a training row; of a solution where the recipe samples some."""
+    steps: int | None = Field(default=None, gt=0)
+    """Of a solution, in the mean."""
+
+
+class Stage(Options):
+    """One verb of a recipe with its options, which the verb itself checks."""
+
+    name: str
+    verb: str
+    """As on the command line: the options are those of ``genprm VERB``, ``in`` is its argument. ``{NAME}`` in a text
+    stands for the folder of the stage NAME."""
+    source: str | None = Field(default=None, alias="from")
+    options: dict[str, Any] = {}
+    data: DataPlan | None = None
+    """What this stage reads, where it is not what the recipe reads."""
 
 
 class Recipe(Options):

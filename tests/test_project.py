@@ -23,7 +23,7 @@ KINDS: tuple[resources.Kind, ...] = ("prompts", "recipes", "sandbox", "models")
 FLOORS = (
     {"errors", "types", "verdicts", "resources", "background"},
     {"records", "recipes", "prompts", "engines", "execution", "runs"},
-    {"rationale", "rollout", "evaluate", "view"},
+    {"planning", "rationale", "rollout", "evaluate", "view"},
     {"verify", "curate", "lab"},
     {"scorers", "critique", "api"},
     {"cascade"},

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, curate, demo, evaluate, lab, replay, rollout, sandbox, train, verify, view
+from genprm.cli import console, curate, demo, evaluate, lab, replay, rollout, run_recipe, sandbox, train, verify, view
 from genprm.errors import EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ app.command("rollout")(rollout.rollout)
 app.command("curate")(curate.curate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
+app.command("run")(run_recipe.run)
 app.command("view")(view.view)
 app.command("replay")(replay.replay)
 app.command("lab")(lab.lab)

@@ -17,7 +17,7 @@ from genprm.records import read_solutions
 from tests.cli.scripted import record, write
 from tests.conftest import REPOSITORY
 
-VERBS = {"demo", "evaluate", "verify", "rollout", "curate", "train", "view", "replay", "lab", "sandbox"}
+VERBS = {"demo", "evaluate", "verify", "rollout", "curate", "run", "train", "view", "replay", "lab", "sandbox"}
 
 
 def test_help_fits_one_screen_and_lists_what_is_built(

@@ -1,0 +1,91 @@
+"""``genprm run``: a recipe's stages are command lines, done in order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genprm import cli, engines, planning, recipes, resources
+from tests.curate import readers
+from tests.rollout import policies
+
+RECIPE = {
+    "name": "small",
+    "data": {"name": "sums", "rows": 4, "mean_tokens": 40, "steps": 3},
+    "stages": [
+        {
+            "name": "rollouts",
+            "verb": "rollout",
+            "options": {"in": "?", "model": "solver", "samples": 8, "keep": 2, "k": 4, "max_tokens": 400},
+        },
+        {"name": "data", "verb": "curate", "from": "rollouts", "options": {"annotator": {"model": "annotator"}}},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    problems = [{"id": one.id, "problem": one.problem, "answer": one.answer} for one in policies.problems(4).problems]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(one) + "\n" for one in problems))
+    opened = {"solver": policies.engine, "annotator": readers.annotator}
+    monkeypatch.setattr(engines, "open_engine", lambda kind, model, **_: opened[model]())
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def run(recipe: Path, *more: str) -> int:
+    source = f"rollouts.in={recipe.parent / 'in.jsonl'}"
+    return cli.run(["run", str(recipe), "--out", str(recipe.parent / "out"), source, *more])
+
+
+def test_all_stages_are_done_and_the_same_command_continues(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(recipe) == 0
+    out = recipe.parent / "out"
+    assert (out / "rollouts/selected.jsonl").exists()
+    rows = (out / "data/export/conversations/train.jsonl").read_bytes()
+    asked = (out / "data/annotations.jsonl").read_bytes()
+    capsys.readouterr()
+    assert run(recipe) == 0
+    assert "were finished before" in capsys.readouterr().out
+    assert (out / "data/export/conversations/train.jsonl").read_bytes() == rows
+    assert (out / "data/annotations.jsonl").read_bytes() == asked
+
+
+def test_a_run_can_begin_with_a_later_stage(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(recipe, "--from", "data") == 2
+    assert "is no rollout run" in " ".join(capsys.readouterr().err.split())
+    assert run(recipe, "--from", "nothing") == 2
+    assert "recipe 'small' has no stage 'nothing'; it has rollouts, data" in capsys.readouterr().err
+
+
+def test_a_stage_that_fails_ends_the_run_with_its_exit_code(recipe: Path) -> None:
+    assert run(recipe, "rollouts.k=0") == 2
+    assert not (recipe.parent / "out/data").exists()
+
+
+def test_a_plan_needs_nothing_but_the_recipe(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(recipe, "--dry-run") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "genprm rollout" in shown and "nothing was loaded or written" in shown
+    assert not (recipe.parent / "out").exists()
+    first, second = planning.plan(recipes.load(recipe))
+    # 4 problems: 8 samples at first and 4 completions of the problem alone; 2 solutions with 2 prefixes of 4 completions each.
+    assert first.tokens == 4 * 8 * 40 + 4 * (4 + 2 * 2 * 4) * 20
+    assert second.tokens == 4 * 2 * 3 * planning.RATIONALE_TOKENS
+
+
+@pytest.mark.parametrize("name", [n for n in resources.names("recipes") if n.endswith(".yaml") and n != "tiny.yaml"])
+def test_every_recipe_of_data_has_a_plan_and_command_lines_that_parse(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["run", name, "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "GPU hours in all" in capsys.readouterr().out
+    from genprm.curate.options import Curation
+
+    for stage in recipes.load(name).stages:
+        if stage.verb == "curate":
+            recipes.check(Curation, stage.options, name)
