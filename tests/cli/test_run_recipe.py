@@ -73,7 +73,7 @@ def test_a_plan_needs_nothing_but_the_recipe(recipe: Path, capsys: pytest.Captur
     assert "genprm rollout" in shown and "nothing was loaded or written" in shown
     assert not (recipe.parent / "out").exists()
     first, second = planning.plan(recipes.load(recipe))
-    # 4 problems: 8 samples at first and 4 completions of the problem alone; 2 solutions with 2 prefixes of 4 completions each.
+    # 4 problems: 8 samples and 4 completions of the problem alone; 2 solutions with 2 prefixes of 4 completions.
     assert first.tokens == 4 * 8 * 40 + 4 * (4 + 2 * 2 * 4) * 20
     assert second.tokens == 4 * 2 * 3 * planning.RATIONALE_TOKENS
 
