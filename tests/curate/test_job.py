@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,10 @@ from genprm.errors import EngineUnavailable, IdentityError, InputError
 from genprm.execution import LocalSandbox
 from genprm.records.lines import read_lines, write_lines
 from genprm.rollout import Amounts, Budget, Plan, Roller, Settings
+from tests.conftest import REPOSITORY
 from tests.curate import readers
+from tests.curate.program import ALL
 from tests.rollout import policies
-
-ALL = Curation(
-    annotator=ModelUse(model="annotator"), judge=ModelUse(model="judge", samples=3),
-    formats=("conversations", "step-tags", "extra-tokens"), per_problem=3,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,32 @@ def test_what_infrastructure_lost_is_asked_again_and_only_that(rollouts: Path, t
     assert before and after[: len(before)] == before
     assert sorted(after) == sorted((tmp_path / "calm/annotations.jsonl").read_text().splitlines())
     assert derived(tmp_path / "run") == derived(tmp_path / "calm")
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_as_a_calm_run_does(rollouts: Path, tmp_path: Path, kills: int) -> None:
+    run(rollouts, tmp_path / "calm")
+    command = [sys.executable, "-m", "tests.curate.program", str(rollouts), str(tmp_path / "run")]
+    rng, killed = random.Random(0), 0
+    while killed < kills:
+        with subprocess.Popen(command, cwd=REPOSITORY) as program:
+            deadline, before = time.monotonic() + 60, answered(tmp_path / "run")
+            while program.poll() is None and answered(tmp_path / "run") == before and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.2))
+            program.kill()
+        killed += 1
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    for name in ("annotations.jsonl", "judgements.jsonl"):
+        assert sorted((tmp_path / "run" / name).read_bytes().splitlines()) == sorted(
+            (tmp_path / "calm" / name).read_bytes().splitlines()
+        )
+    assert derived(tmp_path / "run") == derived(tmp_path / "calm")
+
+
+def answered(out: Path) -> int:
+    """Bytes of answers that are there."""
+    return sum(path.stat().st_size for name in ("annotations", "judgements") for path in out.glob(f"{name}.jsonl"))
 
 
 def test_filters_may_change_and_nothing_is_asked_again(rollouts: Path, tmp_path: Path) -> None:
