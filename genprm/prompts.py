@@ -41,6 +41,7 @@ PromptStyle = Literal["chat", "official"]
 Role = Literal["system", "user", "assistant"]
 Turn = tuple[Segment, ...]
 """What one assistant turn consists of."""
+Segments = tuple[Segment, ...]
 
 IGNORED = -100
 """Label of a token that is not trained on."""
@@ -70,7 +71,7 @@ def render(
     *,
     mode: Mode,
     style: PromptStyle = "chat",
-) -> tuple[Segment, ...]:
+) -> Segments:
     """The dialogue up to and including the opening of the assistant turn for step ``len(turns)``.
 
     With a turn for every step it is the closed dialogue, with the end of the last turn. ``turns`` are the past turns
@@ -81,17 +82,27 @@ def render(
         raise InputError(
             f"a dialogue over {len(steps)} steps cannot hold {len(turns)} turns; give one step for each turn"
         )
-    shown = steps[: len(turns) + 1]
-    contents: list[Turn] = [(Segment("user", _system_text(mode)),)]
-    for index, step in enumerate(shown):
-        contents.append((Segment("user", _user_text(problem, step, index, style)),))
-        contents.extend(turns[index : index + 1])
-    pieces = _template_pieces(tokenizer, len(shown), closed=len(turns) == len(steps), style=style)
-    segments: list[Segment] = []
-    for index, piece in enumerate(pieces):
-        segments.append(Segment("template", piece))
-        segments.extend(contents[index] if index < len(contents) else ())
-    return tuple(segment for segment in segments if segment.text or segment.ids)
+    asked = [_user_text(problem, step, index, style) for index, step in enumerate(steps)]
+    return _dialogue(_system_text(mode), asked, turns, tokenizer, style)
+
+
+def render_refinement(problem: str, requests: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer) -> Segments:
+    """The dialogue of a policy model: the problem, a solution, then each request to refine it and the new solution.
+
+    ``turns`` are the solutions. With one fewer than there are user turns (the problem and each of ``requests``) it
+    ends with the opening of the assistant turn; with as many it is closed. Raises as ``render`` does.
+    """
+    if not len(requests) <= len(turns) <= len(requests) + 1:
+        raise InputError(
+            f"{len(requests)} requests to refine go with {len(requests)} or {len(requests) + 1} solutions, "
+            f"not {len(turns)}; give one solution before each request"
+        )
+    return _dialogue(fill("system.policy.jinja"), [problem, *requests], turns, tokenizer, "chat")
+
+
+def refine_request(step: str, critique: str) -> str:
+    """The user turn that asks a policy to think again about a step; the critique may be empty."""
+    return fill("refine.jinja", step=step, critique=critique)
 
 
 def render_policy(
@@ -141,7 +152,22 @@ def training_row(
     mask_code_output: bool = True,
 ) -> Row:
     """One dialogue as ids and labels: the loss counts on ``model`` segments, and on ``code`` ones if not masked."""
-    encoding = encode(render(problem, steps, turns, tokenizer, mode=mode, style=style), tokenizer)
+    segments = render(problem, steps, turns, tokenizer, mode=mode, style=style)
+    return labelled(segments, tokenizer, mask_code_output=mask_code_output)
+
+
+def policy_row(problem: str, requests: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer) -> Row:
+    """A closed policy dialogue as ids and labels: the loss counts on ``model`` segments and on the token that ends
+    the last turn. A verifier is stopped by its own format; a policy must know when it is done."""
+    segments = render_refinement(problem, requests, turns, tokenizer)
+    row = labelled(segments, tokenizer)
+    place = len(encode(segments[:-1], tokenizer).ids)
+    return Row(row.input_ids, (*row.labels[:place], row.input_ids[place], *row.labels[place + 1 :]))
+
+
+def labelled(segments: Iterable[Segment], tokenizer: Tokenizer, *, mask_code_output: bool = True) -> Row:
+    """Segments as a training row: the loss counts on ``model`` ones, and on ``code`` ones if not masked."""
+    encoding = encode(segments, tokenizer)
     trained = {"model"} if mask_code_output else {"model", "code"}
     pairs = zip(encoding.ids, encoding.authors, strict=True)
     return Row(encoding.ids, tuple(token if author in trained else IGNORED for token, author in pairs))
@@ -167,6 +193,23 @@ def messages(
 def fill(name: str, **values: object) -> str:
     """The text of a shipped prompt with its placeholders filled; raises jinja's ``UndefinedError`` for one left out."""
     return _template(name).render(values)
+
+
+def _dialogue(
+    system: str, asked: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer, style: PromptStyle
+) -> Segments:
+    """A system turn, then user turns and assistant turns up to the end of the last or the opening of the next."""
+    shown = asked[: len(turns) + 1]
+    contents: list[Turn] = [(Segment("user", system),)]
+    for index, text in enumerate(shown):
+        contents.append((Segment("user", text),))
+        contents.extend(turns[index : index + 1])
+    pieces = _template_pieces(tokenizer, len(shown), closed=len(turns) == len(asked), style=style)
+    segments: list[Segment] = []
+    for index, piece in enumerate(pieces):
+        segments.append(Segment("template", piece))
+        segments.extend(contents[index] if index < len(contents) else ())
+    return tuple(segment for segment in segments if segment.text or segment.ids)
 
 
 def _system_text(mode: Mode) -> str:

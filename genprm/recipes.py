@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from genprm import resources
 from genprm.errors import RecipeError
@@ -90,6 +90,38 @@ class LabData(Options):
     """Share of the longer micro-world stories with a true step that leads nowhere."""
 
 
+class PolicyData(Options):
+    """Solutions of micro-world problems, and dialogues that refine them, for a policy model.
+
+    See ``genprm.lab.policy.PolicyCorpus``, which has the same fields.
+    """
+
+    source: Literal["policy"]
+    seed: int = 0
+    most_steps: int = Field(default=5, ge=2, le=8)
+    """Steps of the longest problem."""
+    largest: int = Field(default=100, ge=50)
+    """No value in a problem is above it."""
+    grow_over: int = Field(default=0, ge=0)
+    """Over so many dialogues, the first, problems grow from two steps to the most."""
+    refine_share: float = Field(default=0.12, ge=0, le=1)
+    """Share of dialogues in which a solution is refined."""
+    again_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of solutions in which a value is computed a second time."""
+    mend_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of solutions with a wrong step that is computed again right after."""
+    useless_share: float = Field(default=0.15, ge=0, le=1)
+    """Share of solutions with an added true step that leads nowhere."""
+
+
+def _source(data: Any) -> str:
+    """Which kind of data it is; the lab's, if it does not say."""
+    return str(data.get("source", "lab") if isinstance(data, Mapping) else getattr(data, "source", "lab"))
+
+
+Data = Annotated[Annotated[LabData, Tag("lab")] | Annotated[PolicyData, Tag("policy")], Discriminator(_source)]
+
+
 class OptimizerOptions(Options):
     """How the weights are stepped."""
 
@@ -116,13 +148,13 @@ class ScheduleOptions(Options):
 
 
 class GenerativeTraining(Options):
-    """Supervised training of a causal LM on rationales; the loss counts on what the model writes."""
+    """Supervised training of a causal LM on rationales or solutions; the loss counts on what the model writes."""
 
     kind: Literal["generative"] = "generative"
     seed: int = 0
     model: ModelOptions
     tokenizer: TokenizerOptions = TokenizerOptions()
-    data: LabData = LabData()
+    data: Data = LabData()
     tokens_per_batch: int = Field(default=4096, gt=0)
     """Mean number of tokens in a batch."""
     accumulate: int = Field(default=1, gt=0)

@@ -10,7 +10,7 @@ the model to believe what the code printed. Such a conversation ends there.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,15 @@ class Corpus:
         if self.gsm8k and rng.random() < self.gsm8k_share:
             return self._from_text(rng, mode, turns)
         return self._from_world(rng, mode, turns)
+
+    def texts(self, conversations: int) -> Iterator[str]:
+        """All problems of the rows, and what the first ``conversations`` say: for a tokenizer."""
+        yield from (row["problem"] for row in self.gsm8k)
+        for index in range(conversations):
+            conversation = self.conversation(index)
+            yield conversation.problem
+            yield from conversation.steps
+            yield from (segment.text for turn in conversation.turns for segment in turn)
 
     def _from_world(self, rng: random.Random, mode: Mode, turns: int | None) -> Conversation:
         solution = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from genprm.lab.families import PARTS, TIMES, Family
@@ -191,16 +191,21 @@ def _side_step(draft: _Draft) -> None:
     (first, a), (second, b) = draft.rng.sample(list(draft.known.items()), 2)
     if a.value < b.value:
         (first, a), (second, b) = (second, b), (first, a)
-    verb, item = draft.family.verb, draft.item
-    because = draft.because("", first, second)[1:]
-    if draft.rng.random() < 0.5 or a.value == b.value:
+    together = draft.rng.random() < 0.5 or a.value == b.value
+    node = pair_node(draft.family.verb, draft.item, (first, a), (second, b), together=together)
+    draft.add(replace(node, because=draft.because("", first, second)[1:]))
+
+
+def pair_node(verb: str, item: str, one: tuple[str, Operand], other: tuple[str, Operand], *, together: bool) -> Node:
+    """What two entities have together, or how many more ``one`` has than ``other``: true, and of no use."""
+    (first, a), (second, b) = one, other
+    if together:
         what = f"how many {item} {first} and {second} {verb} together"
         claim = f"{first} and {second} {verb} {{v}} {item} together"
-        draft.add(Node("both", what, claim, because, Expression((a, b), ("+",)), True))
-    else:
-        what = f"how many more {item} {first} {verb} than {second}"
-        claim = f"{first} {verb} {{v}} more {item} than {second}"
-        draft.add(Node("gap", what, claim, because, Expression((a, b), ("-",)), True))
+        return Node("both", what, claim, (), Expression((a, b), ("+",)), True)
+    what = f"how many more {item} {first} {verb} than {second}"
+    claim = f"{first} {verb} {{v}} more {item} than {second}"
+    return Node("gap", what, claim, (), Expression((a, b), ("-",)), True)
 
 
 def _tail(draft: _Draft, steps: int) -> bool:

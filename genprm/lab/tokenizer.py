@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from genprm.lab.corpus import Corpus
 from genprm.rationale import grammar
 
 if TYPE_CHECKING:
@@ -44,8 +43,15 @@ _PHRASES = (
 _WORDS = r"\p{L}+ ?|\p{N}|[^\s\p{L}\p{N}] ?|\n|[^\S\n]+"
 
 
+class Corpus(Protocol):
+    """Whatever has texts to train on."""
+
+    def texts(self, conversations: int) -> Iterator[str]:
+        """What the first so many conversations say."""
+
+
 def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) -> PreTrainedTokenizerFast:
-    """Train on the texts of the first ``conversations`` conversations and on all problems of the corpus's rows."""
+    """Train on the texts of the first ``conversations`` conversations of the corpus."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +70,7 @@ def train(corpus: Corpus, *, vocab_size: int = 3072, conversations: int = 6000) 
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(corpus, conversations), trainer)
+    tokenizer.train_from_iterator(corpus.texts(conversations), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
@@ -81,14 +87,3 @@ def _pattern() -> str:
     """What is split off before merging: the phrases of the format first, then words, digits, signs and newlines."""
     phrases = (re.escape(phrase).replace("\\\n", r"\n") for phrase in _PHRASES)
     return "|".join([*phrases, _WORDS])
-
-
-def _texts(corpus: Corpus, conversations: int) -> Iterator[str]:
-    yield from (row["problem"] for row in corpus.gsm8k)
-    for index in range(conversations):
-        conversation = corpus.conversation(index)
-        yield conversation.problem
-        yield from conversation.steps
-        for turn in conversation.turns:
-            for segment in turn:
-                yield segment.text

@@ -24,7 +24,7 @@ from typing import Literal
 from genprm.errors import InputError
 from genprm.lab.families import FAMILIES, Family
 from genprm.lab.program import Expression, Node
-from genprm.lab.story import SIDE_SHARE, Story, tell
+from genprm.lab.story import LARGEST, SIDE_SHARE, Story, tell
 from genprm.types import Solution
 
 Kind = Literal["clean", "slip", "operation", "operand", "skipped", "propagated"]
@@ -103,8 +103,12 @@ def make_problem(
     held_out: bool = False,
     most_steps: int = MOST_STEPS,
     side_share: float = SIDE_SHARE,
+    largest: int = LARGEST,
 ) -> WorldProblem:
-    """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps."""
+    """The problem of a seed: the first one drawn from it that belongs to ``split``, of 2 to ``most_steps`` steps.
+
+    No step of it has a value above ``largest``: small numbers leave the story as hard and the arithmetic easier.
+    """
     if held_out and split == "train":
         raise InputError("held-out families exist in the test split only; ask for split='test'")
     rng = random.Random(f"world problem {seed} {split} {held_out}")
@@ -112,7 +116,7 @@ def make_problem(
     while True:
         family = rng.choice(families)
         story = tell(family, rng, rng.randint(2, most_steps), side_share)
-        if story is None or _split_of(story.text) != split:
+        if story is None or any(node.value > largest for node in story.nodes) or _split_of(story.text) != split:
             continue
         return _as_problem(family, story)
 
@@ -136,7 +140,7 @@ def solve(problem: WorldProblem, kind: Kind, seed: int) -> WorldSolution | None:
     rng.shuffle(order)
     for index in order:
         for _ in range(4):
-            wrong = _wrong(problem, index, base, rng)
+            wrong = wrong_version(problem, index, base, rng)
             if wrong is None:
                 continue
             solution = _write(problem, kind, {index: wrong}, kind == "propagated", index, rng)
@@ -151,8 +155,10 @@ def _carries(problem: WorldProblem, index: int) -> bool:
     return any(name in node.expression.names() for node in problem.nodes[index + 1 :])
 
 
-def _wrong(problem: WorldProblem, index: int, kind: Kind, rng: random.Random) -> tuple[Expression, Fraction] | None:
-    """A wrong version of step ``index``: the expression it states and the value it claims."""
+def wrong_version(
+    problem: WorldProblem, index: int, kind: Kind, rng: random.Random
+) -> tuple[Expression, Fraction] | None:
+    """A wrong version of step ``index``: the expression it states and the value it claims; ``None`` if none fits."""
     node = problem.nodes[index]
     right = node.expression
     if kind == "slip":
@@ -247,5 +253,5 @@ def test_set(size: int, seed: int, *, held_out: bool = False) -> list[Solution]:
 
 __all__ = [
     "KINDS", "Kind", "WorldProblem", "WorldSolution", "WorldStep", "make_problem", "solutions", "solve",
-    "test_set",
+    "test_set", "wrong_version",
 ]  # fmt: skip

@@ -68,11 +68,44 @@ def update_card(folder: Path, measurements: Sequence[Path]) -> None:
 
 def card(facts: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
     """The text of the card."""
-    parts = [_head(facts), _uses(facts), _data(facts), _training(facts)]
+    about = _policy if facts["options"]["data"]["source"] == "policy" else _verifier
+    parts = [*about(facts), _training(facts)]
     parts.append(
         "## Measured\n\n" + ("\n".join(_table(table) for table in tables) or "Nothing has been measured yet.\n")
     )
     return "\n".join(parts)
+
+
+def _verifier(facts: Mapping[str, Any]) -> list[str]:
+    return [_head(facts), _uses(facts), _data(facts)]
+
+
+def _policy(facts: Mapping[str, Any]) -> list[str]:
+    data, survey, most = facts["options"]["data"], facts["survey"], facts["options"]["max_length"]
+    return [
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: mit\nlanguage: en\n---\n\n"
+        f"# {facts['name']}\n\n"
+        f"A policy model of {facts['parameters'] / 1e6:.1f}M parameters for micro-world problems. It writes a solution "
+        "in numbered steps and boxes the answer, and it refines a solution on request. It is small so that it makes "
+        "mistakes: it is there to be verified, labelled and searched over, not to be right.\n",
+        "## Use\n\nAn ordinary chat model: the system turn `Please reason step by step, and put your final answer "
+        "within \\boxed{}.`, the problem as the user turn. Sample it at temperature 0.7 to 1.0. `genprm.prompts` "
+        "renders both kinds of dialogue (`render_policy`, `render_refinement`). It knows the sentences of the "
+        "micro-world and nothing else.\n",
+        f"## Data\n\nSolutions of problems of the micro-world's train split (made by seed {data['seed']}), of 2 to "
+        f"{data['most_steps']} steps with values up to {data['largest']}. {data['mend_share']:.0%} of them have a "
+        "wrong step that is computed again; all end in the right answer. "
+        f"{data['refine_share']:.0%} of the dialogues refine a solution, with a right, a wrong or an empty critique "
+        "in equal share. The test problems and two story families were never seen.\n\n" + _rows(survey, most) + ".\n",
+    ]
+
+
+def _rows(survey: Mapping[str, Any], most: int) -> str:
+    return (
+        f"Rows: mean {survey['mean_tokens']:.0f} tokens, longest of {survey['rows']}: {survey['longest']}, "
+        f"{survey['supervised_share']:.0%} of the tokens trained on, "
+        f"{survey['over_length']} rows over {most} tokens left out"
+    )
 
 
 def _head(facts: Mapping[str, Any]) -> str:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.errors import InputError
-from genprm.recipes import LabData
+from genprm.recipes import LabData, PolicyData
+from genprm.train.rows import CorpusRows, PolicyRows, Rows
 
 if TYPE_CHECKING:
+    from genprm.engines.base import Tokenizer
     from genprm.lab.corpus import Corpus
+    from genprm.lab.policy import PolicyCorpus
 
 SOURCES = ("gsm8k",)
 
@@ -22,10 +25,16 @@ def check_names(data: Mapping[str, str]) -> None:
         raise InputError(f"--data names '{unknown[0]}', which no recipe reads; known: {', '.join(SOURCES)}")
 
 
-def open_corpus(options: LabData, data: Mapping[str, str], report: Callable[[str], None]) -> Corpus:
+def open_corpus(
+    options: LabData | PolicyData, data: Mapping[str, str], report: Callable[[str], None]
+) -> Corpus | PolicyCorpus:
     """The corpus of a recipe; ``data`` names local copies that stand in for what the recipe names."""
     from genprm.lab.corpus import Corpus
+    from genprm.lab.policy import PolicyCorpus
 
+    if isinstance(options, PolicyData):
+        report(f"data: solutions of micro-world problems, seed {options.seed}")
+        return PolicyCorpus(**options.model_dump(exclude={"source"}))
     place = data.get("gsm8k", options.gsm8k)
     rows = () if place is None else read_gsm8k(place)
     report(
@@ -39,6 +48,15 @@ def open_corpus(options: LabData, data: Mapping[str, str], report: Callable[[str
         grow_over=options.grow_over,
         side_share=options.side_share,
     )
+
+
+def rows_of(corpus: Corpus | PolicyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows:
+    """What is trained on, made from a corpus."""
+    from genprm.lab.policy import PolicyCorpus
+
+    if isinstance(corpus, PolicyCorpus):
+        return PolicyRows(corpus, tokenizer)
+    return CorpusRows(corpus, tokenizer, mask_code_output)
 
 
 def read_gsm8k(place: str, split: str = "train") -> tuple[Mapping[str, Any], ...]:

@@ -1,4 +1,4 @@
-"""``genprm train`` for generative verifiers: a recipe in, an ordinary Hugging Face model folder out.
+"""``genprm train`` for generative verifiers and policies: a recipe in, an ordinary Hugging Face model folder out.
 
 The output folder of a training::
 
@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from genprm import recipes
 from genprm.errors import MissingDependency, ModelError
-from genprm.recipes import GenerativeTraining, LlamaShape
+from genprm.recipes import GenerativeTraining, LabData, LlamaShape
 from genprm.runs.configuration import Configuration
 from genprm.runs.environment import environment
 from genprm.train.pace import Pace
-from genprm.train.rows import Batches, CorpusRows, Survey, survey
+from genprm.train.rows import Batches, Survey, survey
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -71,7 +71,7 @@ def train(
     nothing else, and returns None. ``report`` gets one line at a time. Raises ``RecipeError``, ``ModelError`` and
     ``IdentityError`` before anything is written.
     """
-    from genprm.train.data import check_names, open_corpus
+    from genprm.train.data import check_names, open_corpus, rows_of
 
     check_names(data or {})
     loaded = recipes.load(recipe, overrides)
@@ -90,7 +90,7 @@ def train(
     corpus = open_corpus(options.data, data or {}, report)
     _seed(options.seed)
     model, tokenizer = _open_model(options, corpus, out, report)
-    rows = CorpusRows(corpus, tokenizer, options.mask_code_output)
+    rows = rows_of(corpus, tokenizer, options.mask_code_output)
     measured = survey(rows, options.survey_rows, options.max_length, options.data.grow_over)
     report(measured.describe(options.max_length))
     _write_start(out, config, tokenizer.hf)
@@ -102,8 +102,9 @@ def configuration(name: str, options: GenerativeTraining) -> Configuration:
     """The training as a run directory's configuration. Where the data lies is not identity: copies move."""
     everything = options.model_dump(mode="json")
     extent = {key: everything.pop(key) for key in _EXTENT}
-    extent["gsm8k"] = everything["data"].pop("gsm8k")
-    everything["data"]["with_gsm8k"] = options.data.gsm8k is not None
+    if isinstance(options.data, LabData):
+        extent["gsm8k"] = everything["data"].pop("gsm8k")
+        everything["data"]["with_gsm8k"] = options.data.gsm8k is not None
     return Configuration("train", {"recipe": name, **everything}, extent)
 
 
@@ -136,9 +137,10 @@ def _plan(recipe: recipes.Recipe, options: GenerativeTraining) -> str:
     ends = [f"{options.max_steps} steps"] if options.max_steps else []
     ends += [f"{options.max_minutes:g} minutes"] if options.max_minutes else []
     what = options.model.base or f"a new Llama model of {parameters(options)[0] / 1e6:.1f}M parameters"
-    share = options.data.gsm8k_share
-    gsm8k = f" and {options.data.gsm8k} ({100 * share:.0f} %)" if share else ""
-    plan = f"train {what} on {options.data.source} data{gsm8k}, seed {options.seed}, for {' or '.join(ends)}"
+    data = options.data
+    share = data.gsm8k_share if isinstance(data, LabData) else 0.0
+    gsm8k = f" and {data.gsm8k} ({100 * share:.0f} %)" if isinstance(data, LabData) and share else ""
+    plan = f"train {what} on {data.source} data{gsm8k}, seed {options.seed}, for {' or '.join(ends)}"
     if options.max_steps:
         tokens = options.max_steps * options.accumulate * options.tokens_per_batch
         plan += f" (at most {tokens / 1e6:.1f}M tokens"

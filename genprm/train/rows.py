@@ -65,6 +65,29 @@ class CorpusRows:
         )
 
 
+class Dialogue(Protocol):
+    """One training dialogue of a policy."""
+
+    def row(self, tokenizer: Tokenizer) -> Row: ...
+
+
+class Dialogues(Protocol):
+    """An endless set of dialogues; ``dialogue(i)`` depends on i alone."""
+
+    def dialogue(self, index: int) -> Dialogue: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRows:
+    """The rows of a policy's corpus."""
+
+    corpus: Dialogues
+    tokenizer: Tokenizer
+
+    def row(self, index: int) -> Row:
+        return self.corpus.dialogue(index).row(self.tokenizer)
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What the first ``rows`` rows are like."""

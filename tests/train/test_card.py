@@ -33,6 +33,14 @@ def test_measurements_fill_the_card_and_can_come_later(tmp_path: Path) -> None:
     assert "### World\n\nn = 5\n\n| mode | F1 |\n| --- | --- |\n| code | 93.1 |\n| direct |  |\n" in after
 
 
+def test_the_card_of_a_policy_says_what_it_is_for(tmp_path: Path) -> None:
+    options = recipes.generative(recipes.load("policy-tiny.yaml")).model_dump(mode="json")
+    survey = Survey(400, 500, 220.0, 0.4, 0)
+    write_card(tmp_path, Facts("policy-tiny", options, survey, 1_900_000, "bf16", 100, 400_000, 3.0, 0.25, {}))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "policy model" in text and "wrong or an empty critique" in text and "verifier" not in text
+
+
 def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "bad.json").write_text("[]", encoding="utf-8")

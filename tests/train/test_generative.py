@@ -65,6 +65,27 @@ def test_it_learns_and_leaves_an_ordinary_model_folder(recipe: Path, tmp_path: P
         train(recipe, out, overrides=["max_steps=30"])
 
 
+def test_a_policy_is_trained_by_the_same_verb_and_its_data_is_part_of_its_identity(
+    recipe: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    out = tmp_path / "policy"
+    overrides = ["data={source: policy, seed: 1}", "max_steps=16"]
+    assert "on policy data" in plan(recipe, tmp_path, overrides)
+    trained = train(recipe, out, overrides=overrides, report=said.append)
+    assert trained is not None and losses(out)[-1] < losses(out)[0] - 0.5
+    assert any("solutions of micro-world problems" in line for line in said)
+    assert "A policy model" in (trained.folder / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(IdentityError, match="data"):
+        train(recipe, out, overrides=[*overrides, "data.refine_share=0.5"])
+
+
+def plan(recipe: Path, folder: Path, overrides: list[str]) -> str:
+    said: list[str] = []
+    assert train(recipe, folder / "none", overrides=overrides, dry_run=True, report=said.append) is None
+    return said[0]
+
+
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_path: Path, kind: str) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
