@@ -13,9 +13,7 @@ from typing import Any
 
 from genprm.types import Solution, StepVerdict, Vote
 from genprm.view.blocks import Block, cut
-
-BINS = 20
-"""Bars of the reward histogram."""
+from genprm.view.frame import BINS, bin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def totals(pages: Sequence[ItemPage]) -> Totals:
     for page in pages:
         for step in page.steps:
             if step.reward is not None:
-                histogram[min(int(step.reward * BINS), BINS - 1)] += 1
+                histogram[bin_of(step.reward)] += 1
     return Totals(
         items=len(pages),
         finished=sum(page.finished for page in pages),
