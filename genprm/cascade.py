@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,12 @@ def unsure(rewards: Sequence[float | None], margin: float) -> bool:
     return False
 
 
+def check_margin(margin: float) -> None:
+    """Raises ``InputError`` for a margin that leaves nothing open, or is none."""
+    if not 0 <= margin < 0.5:
+        raise InputError(f"margin is {margin}; it must be at least 0 and below 0.5")
+
+
 def verify_in_cascade(
     loaded: Loaded,
     out: Path | str,
@@ -69,13 +75,13 @@ def verify_in_cascade(
 ) -> Cascaded:
     """Verify into a folder, continuing what is there. ``verifier_of`` makes the verifier of a mode; it is closed here.
 
-    Raises what ``Verifier.verify_to_dir`` raises. The number of votes is part of the identity: with other votes other
-    solutions would have gone on.
+    Raises what ``Verifier.verify_to_dir`` raises. ``items.jsonl`` is written when all is done, so an interrupted
+    cascade leaves that of the run before, or none. The number of votes, like the stop rule, is part of the identity:
+    with others, other solutions would have gone on.
     """
-    if not 0 <= margin < 0.5:
-        raise InputError(f"margin is {margin}; it must be at least 0 and below 0.5")
+    check_margin(margin)
     out = Path(out)
-    names = {solution.id: place for place, solution in enumerate(loaded.solutions)}
+    names = [solution.id for solution in loaded.solutions]
     found: dict[str, dict[str, Any]] = {}
     tokens: dict[str, int] = {}
     waiting = loaded
@@ -88,10 +94,10 @@ def verify_in_cascade(
             tokens[mode] = int(summary.metrics["tokens"])
             found |= {str(item["id"]): {**item, "mode": mode} for _, item in read_lines(out / mode / "items.jsonl")}
             left = [s for s in waiting.solutions if unsure(found[s.id]["rewards"], margin)]
-            top.write([found[name] for name in names], tokens)
             if not left:
                 break
             waiting = replace(waiting, solutions=tuple(left))
+        top.write([found[name] for name in names], tokens)  # not before: what may yet go on is no verdict
     items = tuple(found[name] for name in names)
     return Cascaded(out, items, decided(items), tokens)
 
@@ -111,7 +117,9 @@ class _Top:
     def open(self, verifier: Verifier) -> None:
         if self._run is not None:
             return
+        # All that decides which solutions go on.
         cascade = {"margin": self._margin, "votes": verifier.votes, "vote_rule": verifier.vote_rule}
+        cascade |= asdict(verifier.stop)
         identity = {**verifier.identity, "mode": "cascade", "sandbox": {"kind": "see code"}, "cascade": cascade}
         configuration = Configuration("verify", identity, self._extent, self._loaded.source)
         self._run = RunDirectory.open(self._path, configuration, self._loaded.solutions, units=_UNUSED)

@@ -43,11 +43,11 @@ def solution(kind: str, number: int) -> Solution:
 SOLUTIONS = tuple(solution(kind, number) for number in range(3) for kind in SURE_FROM)
 
 
-def opened(mode: Mode) -> Verifier:
-    return Verifier(engine=lambda: ScriptedEngine(write, score=score), mode=mode, votes=2, sandbox="local")
+def run(out: Path, solutions: tuple[Solution, ...] = SOLUTIONS, settle: Any = "all", **options: Any) -> Any:
+    def opened(mode: Mode) -> Verifier:
+        engine = ScriptedEngine(write, score=score)
+        return Verifier(engine=lambda: engine, mode=mode, votes=2, sandbox="local", settle=settle)
 
-
-def run(out: Path, solutions: tuple[Solution, ...] = SOLUTIONS, **options: Any) -> Any:
     return verify_in_cascade(Loaded(solutions), out, opened, **options)
 
 
@@ -73,6 +73,28 @@ def test_a_cascade_goes_on_where_it_was_and_takes_more_solutions(tmp_path: Path)
     assert more.items == run(tmp_path / "whole").items
     votes = [(tmp_path / "run" / mode / "votes.jsonl").read_text().count("\n") for mode in ("direct", "code")]
     assert votes == [18, 6]
+
+
+def test_an_interrupted_cascade_keeps_the_verdicts_of_the_run_before(tmp_path: Path) -> None:
+    """What a cheap mode says of a solution that is to go on is no verdict."""
+    run(tmp_path / "run", SOLUTIONS[:4])
+    before = (tmp_path / "run/items.jsonl").read_bytes()
+
+    def interrupt(mode: Mode, _: object) -> None:
+        if mode == "analyze":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "run", on_progress=interrupt)
+    assert (tmp_path / "run/items.jsonl").read_bytes() == before
+    run(tmp_path / "run")
+    assert len(list(read_lines(tmp_path / "run/items.jsonl"))) == len(SOLUTIONS)
+
+
+def test_what_decides_who_goes_on_is_identity(tmp_path: Path) -> None:
+    run(tmp_path / "run", SOLUTIONS[:1])
+    with pytest.raises(IdentityError, match=r"cascade\.settle \(there all, here labels\)"):
+        run(tmp_path / "run", SOLUTIONS[:1], settle="labels")
 
 
 def test_another_margin_is_another_run(tmp_path: Path) -> None:

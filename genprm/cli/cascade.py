@@ -37,11 +37,13 @@ def run(
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
     engine: Engine | None = None
+    lent: _Lent | None = None
     shown: list[Mode] = []
     try:
         if not spread:
             folder = resources.model(model)
             engine = background.shared().run(background.on_thread(lambda: engines.open_engine(kind, folder, **options)))
+            lent = _Lent(engine, model)
         with JsonLines(to.file) if log_json else LiveDisplay(to) as display:
 
             def beat(mode: Mode, progress: Progress) -> None:
@@ -51,7 +53,7 @@ def run(
                 display.vote(progress)
 
             return verify_in_cascade(
-                loaded, out, lambda mode: make(engine or kind, mode), margin=margin, on_progress=beat, extent=extent
+                loaded, out, lambda mode: make(lent or kind, mode), margin=margin, on_progress=beat, extent=extent
             )
     except KeyboardInterrupt:
         kept = f"finished votes are kept in {out}: " if (out / "config.yaml").exists() else ""
@@ -60,6 +62,17 @@ def run(
     finally:
         if engine is not None:
             background.shared().run(engine.aclose())
+
+
+class _Lent:
+    """An engine that several verifiers use one after the other, under the name that was asked for."""
+
+    def __init__(self, engine: Engine, model: str) -> None:
+        self._engine = engine
+        self.identity = {**engine.identity, "model": model}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
 
 def finish(to: Console, loaded: Loaded, found: Cascaded) -> None:

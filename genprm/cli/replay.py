@@ -21,9 +21,11 @@ from rich.console import Console
 from rich.text import Text
 
 from genprm.cli import console
+from genprm.cli.verify import options_of
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
+    from genprm.engines import Engine
     from genprm.types import Solution, StepVerdict, Vote
 
 
@@ -36,6 +38,9 @@ def replay(
     text: Annotated[str | None, typer.Option(help="What the step shall say.")] = None,
     problem: Annotated[str | None, typer.Option(help="What the problem shall say.")] = None,
     model: Annotated[str | None, typer.Option(help="Another place of the model, if it has moved.")] = None,
+    engine_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the engine, as the run had them.")
+    ] = None,
 ) -> None:
     """Judge one step again with another code output or another text."""
     from genprm.runs.configuration import Configuration
@@ -43,8 +48,11 @@ def replay(
     if not (run / "config.yaml").exists():
         raise InputError(f"{run} is no run directory (it has no config.yaml); give one that genprm verify made")
     configuration = Configuration.read(run / "config.yaml")
+    if configuration.identity.get("mode") == "cascade":
+        raise InputError(f"{run} holds a cascade; give the folder of the mode, such as {run / 'code'}")
     if configuration.verb != "verify":
         raise InputError(f"{run} holds a run of 'genprm {configuration.verb}'; only those of verify can be replayed")
+    options = options_of(engine_option or ())
     anew = text is not None or problem is not None
     if anew and output is not None:
         raise InputError(
@@ -52,9 +60,13 @@ def replay(
         )
     solution, stored = _find(run, id, vote)
     if anew:
+        if (text is not None and not text.strip()) or (problem is not None and not problem.strip()):
+            raise InputError("--text and --problem must say something; leave out what shall stay")
         steps = [text if text is not None and n == step else old for n, old in enumerate(solution.steps)]
         solution = replace(solution, problem=problem or solution.problem, steps=tuple(steps))
-    verdict = asyncio.run(_again(configuration.identity, solution, stored, step, output, model, anew=anew))
+    verdict = asyncio.run(
+        _again(configuration.identity, solution, stored, step, output, model, anew=anew, options=options)
+    )
     show(console.out(), stored.steps[step], verdict)
 
 
@@ -82,6 +94,14 @@ def _find(run: Path, id: str, index: int) -> tuple[Solution, Vote]:
     raise InputError(f"{run} holds no finished vote {index} of '{id}'; votes count from 0")
 
 
+def _differs(identity: Mapping[str, Any], engine: Engine) -> str:
+    """What of the run's engine is otherwise here, as words; empty if nothing is."""
+    here = {**engine.identity, "context_length": engine.context_length}
+    there = {**identity["engine"], "context_length": identity["context_length"]}
+    names = [name for name in ("revision", "dtype", "context_length") if there.get(name) != here.get(name)]
+    return ", ".join(f"{name} was {there.get(name)}, here it is {here.get(name)}" for name in names)
+
+
 async def _again(
     identity: Mapping[str, Any],
     solution: Solution,
@@ -91,6 +111,7 @@ async def _again(
     model: str | None,
     *,
     anew: bool,
+    options: Mapping[str, Any] | None = None,
 ) -> StepVerdict:
     from genprm import engines, execution, resources
     from genprm.rationale.settings import Settings
@@ -98,7 +119,9 @@ async def _again(
 
     settings = Settings(**{field.name: identity[field.name] for field in fields(Settings)})
     name = resources.model(model or identity["engine"]["model"])
-    engine = engines.open_engine(identity["engine"]["engine"], name)
+    engine = engines.open_engine(identity["engine"]["engine"], name, **(options or {}))
+    if changed := _differs(identity, engine):
+        console.err().print(f"the run's {changed}: the model may say something else", soft_wrap=True)
     # Code that the model writes beyond the stored rounds runs as it did in the run.
     limits = dict(identity["sandbox"])
     kind, image = limits.pop("kind"), limits.pop("image", None)

@@ -98,6 +98,10 @@ def verify(
             concurrency=max_in_flight, ray=cluster, engine_options=options if isinstance(chosen, str) else {},
         )  # fmt: skip
 
+    if mode == "cascade":
+        from genprm.cascade import check_margin
+
+        check_margin(margin)
     if mode == "cascade" and not dry_run:
         from genprm.cli import cascade
 
@@ -110,6 +114,8 @@ def verify(
     verifier = verifier_of(engine, "code" if mode == "cascade" else mode)
     if dry_run:
         plan(console.out(), loaded, verifier, out)
+        if mode == "cascade":
+            console.out().print("in cascade: modes direct and analyze first, and code for what they leave open")
         return
     summary = run(verifier, loaded, out, console.err(), extent={"limit": limit}, log_json=log_json)
     finish(console.out(), loaded, summary)
@@ -179,7 +185,8 @@ def estimate(rationales: int, mode: str, out: Path) -> str:
     from genprm.runs.directory import read_metrics
 
     metrics = read_metrics(out)
-    steps = sum(metrics.get("steps", {}).get(name, 0) for name in ("judged", "failed"))
+    counted = metrics.get("steps")
+    steps = sum(counted.get(name, 0) for name in ("judged", "failed")) if isinstance(counted, dict) else 0
     if not steps and mode != "code":
         return f"how many tokens mode {mode} takes is known once some of it has been run"
     if not steps:
@@ -187,7 +194,7 @@ def estimate(rationales: int, mode: str, out: Path) -> str:
         return f"about {tokens:,} tokens, were it the published model on MATH ({PUBLISHED_TOKENS} a rationale)"
     tokens = round(rationales * metrics["tokens"] / steps)
     line = f"about {tokens:,} tokens at the {metrics['tokens'] / steps:.0f} a rationale of the run there"
-    speed = metrics.get("timing", {}).get("tokens_per_s")
+    speed = (metrics.get("timing") or {}).get("tokens_per_s")
     return line if not speed else f"{line}, {tokens / speed / 60:,.1f} minutes at its {speed:,.0f} tokens/s"
 
 
@@ -198,7 +205,10 @@ def options_of(texts: Sequence[str]) -> dict[str, Any]:
         name, sign, value = text.partition("=")
         if not sign or not name.isidentifier():
             raise InputError(f"--engine-option is '{text}'; it must be NAME=VALUE, such as context_length=4096")
-        found[name] = yaml.safe_load(value)
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--engine-option '{text}': the value is not valid YAML; quote it") from error
     return found
 
 

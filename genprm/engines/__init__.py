@@ -68,5 +68,10 @@ def open_engine(kind: str, model: str, **options: Any) -> Engine:
             f"the {chosen} engine has no option '{min(unknown)}'; it has "
             f"{', '.join(name for name in inspect.signature(known).parameters if name != 'model')}"
         )
-    engine: Engine = known(model, **options)
+    try:
+        engine: Engine = known(model, **options)
+    except TypeError as error:
+        raise InputError(
+            f"the {chosen} engine cannot be opened with the options {dict(options)} ({error}); mend their kinds"
+        ) from error
     return engine

@@ -87,16 +87,46 @@ class OpenAIEngine(RelayEngine):
                 "return_token_ids": True, "spaces_between_special_tokens": False,
             },
         )  # fmt: skip
-        ids: Sequence[int] | None = getattr(choice, "token_ids", None)
-        # A server that tells text alone: other tokens may spell it than those that it drew.
-        return self._tokenizer.encode(choice.text)[:limit] if ids is None else ids
+        ids = getattr(choice, "token_ids", None)
+        if ids is None and isinstance(getattr(choice, "text", None), str):
+            # A server that tells text alone: other tokens may spell it than those that it drew.
+            return self._tokenizer.encode(choice.text)[:limit]
+        size = len(self._tokenizer.hf)
+        if not isinstance(ids, list) or not all(type(token) is int and 0 <= token < size for token in ids):
+            raise self._no_completion("tokens that the model does not have")
+        if len(ids) > limit:
+            raise self._no_completion(f"{len(ids)} tokens where at most {limit} were asked for")
+        return ids
 
     async def _following(self, prompt: tuple[int, ...], tokens: Sequence[int]) -> Mapping[int, float]:
         """The log-probability of each token, had from a choice of that token alone: raw, whatever was allowed."""
         answers = await asyncio.gather(
             *(self._ask(prompt, 1, 0.0, logprobs=1, extra_body={"allowed_token_ids": [token]}) for token in tokens)
         )
-        return {token: float(answer.logprobs.token_logprobs[0]) for token, answer in zip(tokens, answers, strict=True)}
+        return {token: self._logprob(token, answer) for token, answer in zip(tokens, answers, strict=True)}
+
+    def _logprob(self, token: int, choice: Any) -> float:
+        """Of the one token that was allowed; a server that chose another did not heed what it was asked."""
+        told = getattr(choice, "token_ids", None)
+        chosen = told[0] if isinstance(told, list) and len(told) == 1 else None
+        try:
+            text, value = choice.logprobs.tokens[0], float(choice.logprobs.token_logprobs[0])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self._no_completion("no log-probability of the token that it chose") from error
+        if chosen != token and (chosen is not None or text not in self._names(token)):
+            raise EngineUnavailable(
+                f"the server at {self._url} does not heed allowed_token_ids, so probabilities cannot be read from it; "
+                "use another server, such as vllm serve"
+            )
+        return value
+
+    def _names(self, token: int) -> tuple[str, ...]:
+        """What a server may call a token."""
+        return (
+            self._tokenizer.decode([token]),
+            f"token_id:{token}",
+            str(self._tokenizer.hf.convert_ids_to_tokens(token)),
+        )
 
     async def _ask(self, prompt: Sequence[int], limit: int, temperature: float, **more: Any) -> Any:
         if self._client is None:
@@ -107,9 +137,12 @@ class OpenAIEngine(RelayEngine):
             )
         except self._openai.OpenAIError as error:
             raise self._unavailable(error) from error
-        if not answer.choices:
-            raise EngineUnavailable(f"the server at {self._url} answered without a completion")
-        return answer.choices[0]
+        except ValueError as error:  # an answer that is no JSON
+            raise self._no_completion("no JSON") from error
+        choices = getattr(answer, "choices", None)
+        if not isinstance(choices, list) or not choices or isinstance(choices[0], str | int | None):
+            raise self._no_completion("no completion")
+        return choices[0]
 
     async def _shut(self) -> None:
         if self._client is not None:
@@ -120,9 +153,11 @@ class OpenAIEngine(RelayEngine):
         try:
             with self._openai.OpenAI(**{**self._options, "timeout": FIRST_ANSWER_S, "max_retries": 1}) as client:
                 served = [one.model_dump() for one in client.models.list()]
+                names = [str(one["id"]) for one in served]
         except self._openai.OpenAIError as error:
             raise self._unavailable(error) from error
-        names = [str(one["id"]) for one in served]
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise self._no_completion("no list of models; base_url usually ends in /v1") from error
         if served_name is None and len(served) == 1:
             return served[0]
         if served_name not in names:
@@ -132,6 +167,9 @@ class OpenAIEngine(RelayEngine):
                 "give the engine option served_name"
             )
         return served[names.index(served_name)]
+
+    def _no_completion(self, what: str) -> EngineUnavailable:
+        return EngineUnavailable(f"the server at {self._url} answered with {what}; see its log")
 
     def _unavailable(self, error: Exception) -> EngineUnavailable:
         if isinstance(error, self._openai.APIStatusError):
@@ -146,6 +184,7 @@ class OpenAIEngine(RelayEngine):
 
 def _context_length(given: int | None, served: Mapping[str, Any]) -> int:
     told = served.get("max_model_len")
-    if given is None and not isinstance(told, int):
+    sizes = [size for size in (given, told) if type(size) is int and size > 0]
+    if not sizes:
         raise InputError("the server does not tell the model's context; give the engine option context_length")
-    return min(size for size in (given, told) if isinstance(size, int))
+    return min(sizes)

@@ -7,7 +7,9 @@ the same text on one version of vLLM and one kind of device only.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from genprm.engines import loading
 from genprm.engines.base import GenerationRequest
+from genprm.engines.guard import Guard
 from genprm.engines.relay import RelayEngine, folded_seed
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import EngineUnavailable, InputError, MissingDependency, ModelError
@@ -45,6 +48,7 @@ class VLLMEngine(RelayEngine):
             raise InputError(f"max_batch and tensor_parallel must be at least 1, not {max_batch} and {tensor_parallel}")
         tokenizer = HFTokenizer(loading.load_tokenizer(model))
         self._llm = _open(model, dtype, max_batch, context_length, tensor_parallel, gpu_memory, dict(options or {}))
+        self._guard = Guard(child.pid for child in multiprocessing.active_children() if child.pid is not None)
         self._numbers = itertools.count()
         config = self._llm.model_config
         super().__init__(
@@ -104,6 +108,10 @@ class VLLMEngine(RelayEngine):
 
     async def _shut(self) -> None:
         await asyncio.to_thread(self._llm.shutdown)
+        # Its own end at the interpreter's would come too late: the modules that it needs are gone by then.
+        self._llm = None
+        gc.collect()
+        self._guard.release()
 
 
 def _on_cpu() -> bool:
@@ -136,28 +144,29 @@ def _open(
         from genprm.engines import vllm_draws
 
         # Prompts shorter than a block are never remembered, and the default block is 128 tokens.
-        options = {"enforce_eager": True, "block_size": 32, "logits_processors": [vllm_draws.NAME], **options}
+        options = {"enforce_eager": True, "block_size": 32, **options}
+        options["logits_processors"] = [vllm_draws.NAME, *(options.get("logits_processors") or ())]
         if tensor_parallel == 1:
             # The model in the engine's own process: as a third process it takes turns with the others on few cores.
             # vLLM grants this on a CPU only where its own multiprocessing is off, which an AsyncLLM does not heed.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             options = {"distributed_executor_backend": "uni", **options}
         dtype = "float32" if dtype == "auto" else dtype
-    arguments = AsyncEngineArgs(
-        model=str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model,
-        dtype=dtype,
-        max_model_len=context_length,
-        max_num_seqs=max_batch,
-        tensor_parallel_size=tensor_parallel,
-        gpu_memory_utilization=gpu_memory or (0.3 if on_cpu else 0.9),
-        enable_prefix_caching=True,
-        disable_log_stats=True,
-        generation_config="vllm",  # the request says how to draw, not a file of the model
-        seed=0,
-        **options,
-    )
     try:
+        arguments = AsyncEngineArgs(
+            model=str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model,
+            dtype=dtype,
+            max_model_len=context_length,
+            max_num_seqs=max_batch,
+            tensor_parallel_size=tensor_parallel,
+            gpu_memory_utilization=gpu_memory or (0.3 if on_cpu else 0.9),
+            enable_prefix_caching=True,
+            disable_log_stats=True,
+            generation_config="vllm",  # the request says how to draw, not a file of the model
+            seed=0,
+            **options,
+        )
         return AsyncLLM.from_engine_args(arguments)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"vLLM cannot load '{model}': {reason}") from error

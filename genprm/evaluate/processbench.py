@@ -111,12 +111,13 @@ def vote_label(vote: Vote) -> Predicted:
 def evaluate_run(run: Path, *, seed: int = 0) -> Report:
     """The figures of a verify run directory. Raises ``InputError`` if it has no items or no labels."""
     known = labelled(run)
-    items = {str(item["id"]): _verdict(item, run, line) for line, item in read_lines(run / "items.jsonl")}
-    votes = read_votes(run / "votes.jsonl")
+    lines = list(read_lines(run / "items.jsonl"))
+    items = {str(item["id"]): _verdict(item, run, line) for line, item in lines}
+    votes = votes_of_items(run)
     labels = [solution.label for solution in known if solution.label is not None]
     maj = [[items[solution.id]] for solution in known]
     # Where voting stopped early some votes were never run to their end: they have no label of their own.
-    early = any(item.get("settled") in ("labels", "first-error") for _, item in read_lines(run / "items.jsonl"))
+    early = any(item.get("settled") in ("labels", "first-error", "risk") for _, item in lines)
     fewest = 0 if early else min(len(votes.get(solution.id, ())) for solution in known)
     singles = [[vote_label(vote) for vote in votes[s.id][:fewest]] for s in known if fewest]
     wrong = with_error(labels)
@@ -132,6 +133,13 @@ def evaluate_run(run: Path, *, seed: int = 0) -> Report:
         else None,
         recall=recall(maj, labels, kinds, seed=seed) if all(kinds) else {},
     )
+
+
+def votes_of_items(run: Path) -> dict[str, list[Vote]]:
+    """The votes that the run's items were made of, by solution: a run may hold more, of an earlier, larger number."""
+    votes = read_votes(run / "votes.jsonl")
+    sizes = {str(item["id"]): item.get("votes") for _, item in read_lines(run / "items.jsonl")}
+    return {name: found[: sizes[name]] for name, found in votes.items() if name in sizes}
 
 
 def labelled(run: Path) -> list[Solution]:

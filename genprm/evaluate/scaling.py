@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from genprm.errors import InputError
-from genprm.evaluate.processbench import F1Result, Predicted, labelled, pass_at_1
+from genprm.evaluate.processbench import F1Result, Predicted, labelled, pass_at_1, votes_of_items
 from genprm.evaluate.statistics import Floats
-from genprm.records import read_votes
 from genprm.records.lines import read_lines
 from genprm.types import Vote
 from genprm.verdicts import VoteRule, predicted_label, said
@@ -28,9 +27,11 @@ def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> 
     would make small n look better than it is.
     """
     solutions = labelled(run)
-    votes = read_votes(run / "votes.jsonl")
+    votes = votes_of_items(run)
     counts = {len(votes.get(solution.id, ())) for solution in solutions}
     settled = {item.get("settled") for _, item in read_lines(run / "items.jsonl")}
+    if counts == {0}:
+        raise InputError(f"{run} keeps no votes of its own, so there is no curve; a cascade has them in its folders")
     if settled != {"all"} or len(counts) > 1:
         raise InputError(
             f"{run} is not complete (votes to a solution: {min(counts)} to {max(counts)}; settled: "

@@ -75,14 +75,15 @@ def _step_from_dict(record: object, source: str, line: int | None) -> StepVerdic
 def read_votes(path: Path) -> dict[str, list[Vote]]:
     """The votes of a run by the id of their solution, in the order of their index; none if there is no file.
 
-    Of a key that was written twice the last line stands: a vote that was cut short may have been run further later.
+    Of a vote that was written twice the last line stands: one that was cut short may have been run further later, and
+    the record may have been changed.
     What follows the last newline was never finished and is left out.
     """
     if not path.exists():
         return {}
     data = read_bytes(path)
     lines = parse_lines(data[: data.rfind(b"\n") + 1], str(path))
-    latest = {str(record.get("key")): (line, record) for line, record in lines}
+    latest = {(str(record.get("id")), record.get("vote")): (line, record) for line, record in lines}
     found: dict[str, list[Vote]] = {}
     for line, record in latest.values():
         vote = vote_from_dict(record, source=str(path), line=line)

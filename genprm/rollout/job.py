@@ -259,7 +259,7 @@ class RolloutJob:
 
     def _metrics(self, derived: Derived, completing: Iterable[PrefixCourse]) -> Mapping[str, Any]:
         seconds = time.monotonic() - self._started
-        before = self._run.read_metrics().get("timing", {}).get("seconds_all_runs", 0.0)
+        before = (self._run.read_metrics().get("timing") or {}).get("seconds_all_runs", 0.0)
         return {
             "problems": len(derived.items),
             "difficulties": derived.difficulties,

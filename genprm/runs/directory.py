@@ -208,9 +208,12 @@ def _lock(path: Path) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise InputError(f"{path} is in use by process {holder}; wait for it or choose another --out folder") from error
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    try:
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    except OSError as error:
+        raise InputError(f"cannot write in {path}: {error.strerror}; free space or choose another folder") from error
     return file
 
 

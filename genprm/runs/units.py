@@ -45,7 +45,12 @@ class UnitFile(Mapping[str, dict[str, Any]]):
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     found = _KEY.match(line)
-                    key = found[1].decode() if found else str(self._parse(line, number).get("key"))
+                    key = found[1].decode(errors="replace") if found else self._parse(line, number).get("key")
+                    if not isinstance(key, str):
+                        raise RecordError(
+                            "is missing; take the line out, its unit is done again",
+                            source=str(self.path), line=number, field="key",
+                        )  # fmt: skip
                     self._note(key, line)
                 self._end += len(line)
 
@@ -67,7 +72,10 @@ class UnitFile(Mapping[str, dict[str, Any]]):
     def append(self, unit: Mapping[str, Any]) -> None:
         """Add one finished unit; it survives a kill of this process once this returns."""
         if self._writer is None:
-            self._writer = self.path.open("ab", buffering=0)
+            try:
+                self._writer = self.path.open("ab", buffering=0)
+            except OSError as error:
+                raise InputError(f"cannot write {self.path}: {error.strerror}; mend its permissions") from error
         line = (dump_line(unit) + "\n").encode()
         write_all(self._writer, line, self.path)
         self._note(str(unit["key"]), line)
@@ -82,7 +90,12 @@ class UnitFile(Mapping[str, dict[str, Any]]):
         if self._reader is None:
             self._reader = self.path.open("rb")
         self._reader.seek(place)
-        return self._parse(self._reader.readline())
+        line = self._reader.readline()
+        try:
+            return self._parse(line)
+        except RecordError:
+            self._reader.seek(0)
+            return self._parse(line, self._reader.read(place).count(b"\n") + 1)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -165,7 +165,7 @@ class _Job:
     def _timing(self) -> Mapping[str, Any]:
         """Seconds and speed of this run, and the seconds of all runs of the directory."""
         seconds = self._age()
-        before = self._run.read_metrics().get("timing", {}).get("seconds_all_runs", 0.0)
+        before = (self._run.read_metrics().get("timing") or {}).get("seconds_all_runs", 0.0)
         return {
             "seconds": seconds,
             "seconds_all_runs": before + seconds,

@@ -9,7 +9,7 @@ from genprm.cli import run as genprm
 from genprm.errors import InputError
 from genprm.evaluate import evaluate_run
 from genprm.evaluate.scaling import scaling_curve, subset_labels, subsets
-from genprm.records import item_to_dict, solution_to_dict, vote_to_dict
+from genprm.records import dump_line, item_to_dict, solution_to_dict, vote_to_dict
 from genprm.records.lines import write_lines
 from genprm.types import Settled, Solution, StepVerdict, Vote
 from genprm.verdicts import VoteRule
@@ -39,6 +39,16 @@ def write_run(folder: Path, votes: int = 8, settled: Settled | None = "all", mis
     write_lines(folder / "solutions.jsonl", map(solution_to_dict, solutions))
     write_lines(folder / "items.jsonl", [{**item_to_dict(item), "settled": settled} for item in items])
     write_lines(folder / "votes.jsonl", map(vote_to_dict, every[missing:]))
+
+
+def test_votes_beyond_those_of_the_items_do_not_count(tmp_path: Path) -> None:
+    write_run(tmp_path, votes=4)
+    four = evaluate_run(tmp_path)
+    more = [vote(str(n), index, 0.1, 0.1) for n in range(40) for index in range(4, 6)]
+    with (tmp_path / "votes.jsonl").open("a") as file:
+        file.writelines(dump_line(vote_to_dict(one)) + "\n" for one in more)
+    assert evaluate_run(tmp_path) == four
+    assert len(scaling_curve(tmp_path)) == 4
 
 
 def test_the_curve_rises_from_single_votes_to_all_of_them(tmp_path: Path) -> None:

@@ -38,5 +38,5 @@ def test_opening_parses_no_line_whose_key_can_be_seen(tmp_path: Path) -> None:
     with closing(UnitFile(path)) as units:
         assert list(units) == ["a", "b"]
         assert units["b"] == {"n": 1, "key": "b"}
-        with pytest.raises(RecordError, match=r"units\.jsonl: is not JSON"):
+        with pytest.raises(RecordError, match=r"units\.jsonl, line 1: is not JSON"):
             units["a"]
