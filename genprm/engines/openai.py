@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
+LARGEST_ID = 1 << 31
 FIRST_ANSWER_S = 10.0
 
 
@@ -91,9 +92,9 @@ class OpenAIEngine(RelayEngine):
         if ids is None and isinstance(getattr(choice, "text", None), str):
             # A server that tells text alone: other tokens may spell it than those that it drew.
             return self._tokenizer.encode(choice.text)[:limit]
-        size = len(self._tokenizer.hf)
-        if not isinstance(ids, list) or not all(type(token) is int and 0 <= token < size for token in ids):
-            raise self._no_completion("tokens that the model does not have")
+        # Models may draw from rows behind their tokenizer's last token, which spell nothing.
+        if not isinstance(ids, list) or not all(type(token) is int and 0 <= token < LARGEST_ID for token in ids):
+            raise self._no_completion("something that is no list of tokens")
         if len(ids) > limit:
             raise self._no_completion(f"{len(ids)} tokens where at most {limit} were asked for")
         return ids
