@@ -33,6 +33,7 @@ from genprm.engines.vllm import VLLMEngine
 from genprm.errors import EngineUnavailable, InputError
 from genprm.lab import world
 from genprm.verify import Progress
+from tests.conftest import REPOSITORY
 from tests.engines.models import save_model
 from tests.engines.test_contract import TEXTS, transformers
 
@@ -146,6 +147,30 @@ def test_prompts_that_are_split_over_steps_are_no_trouble(folder: Path) -> None:
             await engine.aclose()
 
     assert asyncio.run(main()) <= {"length", "eos"}
+
+
+@needs_vllm
+def test_nothing_of_the_engine_is_left_when_its_process_is_killed(folder: Path) -> None:
+    program = f"""
+import multiprocessing, time
+from genprm.engines.vllm import VLLMEngine
+if __name__ == "__main__":
+    engine = VLLMEngine({str(folder)!r})
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(600)
+"""
+    script = folder / "program.py"
+    script.write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        line = next(line for line in driver.stdout if line.strip() and line.replace(" ", "").strip().isdigit())
+        children = [int(pid) for pid in line.split()]
+        driver.kill()
+    deadline = time.monotonic() + 60
+    while (left := [pid for pid in children if Path(f"/proc/{pid}/exe").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert children and not left
 
 
 @needs_vllm
