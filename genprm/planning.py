@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from genprm.recipes import DataPlan, Recipe, Stage
+from genprm.rollout.amounts import Amounts
+from genprm.rollout.estimate import STEPS
 
-STEPS = 8
-"""Steps of a solution where the recipe does not say."""
 RATIONALE_TOKENS = 345
 """Of GenPRM on MATH (paper, table 9)."""
 JUDGE_TOKENS = 1500
@@ -55,7 +55,8 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
 def _rollout(stage: Stage, problems: int, data: DataPlan) -> StagePlan:
     options, steps = stage.options, data.steps or STEPS
     samples, keep = int(options.get("samples", 32)), int(options.get("keep", 4))
-    completions = problems * (_largest_k(options) + keep * (steps - 1) * _middle_k(options))
+    k = _amounts(options)
+    completions = problems * (k.of_problem + keep * (steps - 1) * k.medium)
     tokens = problems * samples * data.mean_tokens + completions * data.mean_tokens / 2
     what = (
         f"{problems:,} problems, {problems * samples:,} samples at first, {problems * keep:,} solutions kept, "
@@ -76,14 +77,6 @@ def _curate(stage: Stage, solutions: int, data: DataPlan) -> StagePlan:
     return StagePlan(stage.name, stage.verb, what, tokens or None)
 
 
-def _largest_k(options: Mapping[str, Any]) -> int:
-    return max(_amounts(options))
-
-
-def _middle_k(options: Mapping[str, Any]) -> int:
-    return sorted(_amounts(options))[len(_amounts(options)) // 2]
-
-
-def _amounts(options: Mapping[str, Any]) -> list[int]:
-    text = options.get("k_by_difficulty", options.get("k", 16))
-    return [int(part) for part in str(text).split(",")]
+def _amounts(options: Mapping[str, Any]) -> Amounts:
+    parts = [int(part) for part in str(options.get("k_by_difficulty", options.get("k", 16))).split(",")]
+    return Amounts(*parts) if len(parts) == 3 else Amounts.fixed(parts[0])

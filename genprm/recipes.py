@@ -272,16 +272,34 @@ def _find(source: str | Path) -> Path:
     raise RecipeError(f"there is no recipe file {source}; recipes that ship: {shipped}")
 
 
+def tree_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """``key.key=value`` texts as a tree, for options that no file holds. Raises ``RecipeError``."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        parts, value = _parsed(override)
+        _put(tree, parts, value, override)
+    return tree
+
+
 def _override(tree: dict[str, Any], override: str) -> None:
+    parts, value = _parsed(override)
+    place, parts = _root(tree, parts, override)
+    _put(place, parts, value, override)
+
+
+def _parsed(override: str) -> tuple[list[str], Any]:
+    """The parts of the key, and the value."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise RecipeError(f"override '{override}' is not key=value; write for example optimizer.learning_rate=0.002")
     try:
-        value = yaml.safe_load(text)
+        return parts, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"override '{override}': the value is not valid YAML") from error
-    place, parts = _root(tree, parts, override)
+
+
+def _put(place: dict[str, Any], parts: Sequence[str], value: Any, override: str) -> None:
     for part in parts[:-1]:
         if place.get(part) is None:
             place[part] = {}

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
+from rich.progress import Progress
 from rich.text import Text
 
 from genprm.cli import console
-from genprm.errors import InputError
 
 if TYPE_CHECKING:
     from genprm.curate.job import Curated
@@ -33,13 +32,15 @@ def curate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
 ) -> None:
     """Make training data of rollouts."""
-    from genprm import background
+    from genprm import background, recipes
     from genprm.cli.verify import STOPPED, cluster_of
     from genprm.curate.job import curate as run
     from genprm.curate.job import read_rollout_run
+    from genprm.curate.options import Curation
     from genprm.curate.selection import stages
 
-    options = _options([*(overrides or ()), *([] if seed is None else [f"seed={seed}"])])
+    changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+    options = recipes.check(Curation, recipes.tree_of(changes), "genprm curate")
     chain = stages(options)
     to = console.err()
     if dry_run:
@@ -54,32 +55,19 @@ def curate(
             console.out().print(Text(line), soft_wrap=True)
         return
     console.log_to_stderr()
+    openings, cluster = _openings(options, sandbox), cluster_of(ray, replicas, None)
     try:
-        found = background.shared().run(
-            run(source, out, options, chain, _openings(options, sandbox), ray=cluster_of(ray, replicas, None))
-        )
+        with Progress(console=to, disable=not to.is_terminal) as bar:
+            tasks = {opening.task: bar.add_task(opening.task, total=None) for opening in openings}
+
+            def answered(task: str, there: int, wanted: int) -> None:
+                bar.update(tasks[task], completed=there, total=wanted)
+
+            found = background.shared().run(run(source, out, options, chain, openings, ray=cluster, on_answer=answered))
     except KeyboardInterrupt:
         to.print(f"stopped; answers are kept in {out}: run the same command again to continue", soft_wrap=True)
         raise typer.Exit(STOPPED) from None
     _print(found)
-
-
-def _options(overrides: list[str]) -> Curation:
-    from genprm.curate.options import Curation
-    from genprm.recipes import check
-
-    tree: dict[str, Any] = {}
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not all(parts := key.split(".")):
-            raise InputError(f"'{override}' is not KEY=VALUE; write for example consensus=none")
-        place = tree
-        for part in parts[:-1]:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise InputError(f"'{override}': '{part}' was given a value and has no keys below it")
-        place[parts[-1]] = yaml.safe_load(text)
-    return check(Curation, tree, "genprm curate")
 
 
 def _openings(options: Curation, sandbox: str) -> list[Any]:
@@ -88,7 +76,7 @@ def _openings(options: Curation, sandbox: str) -> list[Any]:
     from genprm.engines import Sampling
 
     found = []
-    for task, use in (("annotate", options.annotator), ("judge", options.judge)):
+    for task, use in (("annotator", options.annotator), ("judge", options.judge)):
         if use is not None:
             found.append(
                 Opening(
@@ -111,12 +99,9 @@ def _print(found: Curated) -> None:
     for name, share in found.metrics["answer_candidates"].items():
         rules.add_row(name, "–" if share is None else f"{100 * share:.1f} %")
     to.print(rules)
-    if found.metrics["dropped_problems"]:
+    if unsolved := len(found.metrics["dropped_problems"]):
         to.print(
-            f"{len(found.metrics['dropped_problems'])} problems are never solved by the completion model: no labels"
+            f"{unsolved} problems are never solved by the completion model, so relative progress labels none of them"
         )
-    kept, exported = (
-        found.metrics["kept"],
-        ", ".join(f"{name} {rows}" for name, rows in found.metrics["exported"].items()),
-    )
-    to.print(Text(f"{kept} solutions kept; rows exported: {exported or 'none'}; all in {found.path}"), soft_wrap=True)
+    exported = ", ".join(f"{name} {rows}" for name, rows in found.metrics["exported"].items()) or "none"
+    to.print(f"{found.metrics['kept']} solutions kept; rows exported: {exported}; all in {found.path}", soft_wrap=True)

@@ -71,7 +71,8 @@ def annotate(
     """Write one critique of a solution with so many steps. Always ends: rounds and tokens are bounded."""
     turn: list[Segment] = [Segment("harness", (THINK if settings.thinks else "") + OPENING)]
     runs: list[CodeRun] = []
-    tokens, ended = 0, "rounds"
+    tokens = 0
+    ended: Ended = "rounds"
     stops = (CODE_END, THOUGHT) if settings.thinks else (CODE_END,)
     for _ in range(settings.max_rounds + 1):
         reply = yield Generate(tuple(turn), stops, settings.chunk_tokens)
@@ -102,7 +103,7 @@ def annotate(
             assert isinstance(reply, Generated)
             tokens += len(reply.ids)
             votes.append(parse_index(_BOX + reply.text, steps, first=1))
-    return Critique(kept, tuple(runs), tuple(votes), _ended(ended), tokens)
+    return Critique(kept, tuple(runs), tuple(votes), ended, tokens)
 
 
 def _to_last_check(turn: tuple[Segment, ...]) -> tuple[Segment, ...]:
@@ -113,8 +114,3 @@ def _to_last_check(turn: tuple[Segment, ...]) -> tuple[Segment, ...]:
             end = position + place + len(VERIFY_END)
         position += len(segment.text)
     return cut(turn, 0, end) if end else ()
-
-
-def _ended(word: str) -> Ended:
-    assert word in ("done", "length", "context", "rounds")
-    return word  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from genprm import background, engines, execution, prompts, resources
+from genprm import background, engines, execution, prompts
 from genprm.curate.annotation import AnnotationSettings, Critique, annotate
 from genprm.curate.judge import judge_prompt, parse_index
 from genprm.engines import Engine, GenerationRequest, Sampling, Tokenizer
@@ -20,7 +20,7 @@ from genprm.rationale.actions import Execute, Generate, Generated
 from genprm.runs.keys import seed_of
 from genprm.types import Segment, Solution
 
-Task = Literal["annotate", "judge"]
+Task = Literal["annotator", "judge"]
 DEFAULT_CAPACITY = 64
 ANNOTATOR_SAMPLING = Sampling(temperature=0.6, top_p=0.95, top_k=40)
 """GenPRM's synthesis."""
@@ -62,7 +62,7 @@ class Terms:
     @property
     def identity(self) -> dict[str, Any]:
         """The same as plain values."""
-        own = {"chunk": asdict(self.settings)} if self.task == "annotate" else {"max_tokens": self.max_tokens}
+        own = {"chunk": asdict(self.settings)} if self.task == "annotator" else {"max_tokens": self.max_tokens}
         return {
             "engine": dict(self.engine), "context_length": self.context_length, "sampling": asdict(self.sampling),
             "sandbox": None if self.sandbox is None else dict(self.sandbox), **own,
@@ -85,32 +85,33 @@ class Opening:
     concurrency: int | None = None
     engine_options: Mapping[str, Any] = field(default_factory=dict)
 
+    def following(self, identity: Mapping[str, Any]) -> Opening:
+        """The same, with the kinds of a run that has this identity where ``auto`` leaves the choice."""
+        resolved = identity.get("resolved") or {}
+        engine, sandbox = (resolved.get("engine") or {}).get("engine"), (resolved.get("sandbox") or {}).get("kind")
+        return replace(
+            self,
+            engine=engine if self.engine == "auto" and engine in engines.KINDS else self.engine,
+            sandbox=sandbox if self.sandbox == "auto" and sandbox in ("docker", "local") else self.sandbox,
+        )
+
     async def __call__(self) -> Asker:
-        """An open worker."""
-        sandbox = await self._open_sandbox() if self.task == "annotate" else None
+        """An open worker. What was open already is used and stays its owner's."""
+        sandbox = await execution.started_sandbox(self.sandbox) if self.task == "annotator" else None
         try:
-            engine = await background.on_thread(self._open_engine)
+            # Loading blocks: on a thread of its own Ctrl-C need not wait for it.
+            engine = await background.on_thread(
+                lambda: engines.engine_of(self.engine, self.model, **self.engine_options)
+            )
         except BaseException:
             if sandbox is not None and sandbox is not self.sandbox:
                 await sandbox.aclose()
             raise
         return Asker(self, engine, sandbox)
 
-    def _open_engine(self) -> Engine:
-        if isinstance(self.engine, str):
-            return engines.open_engine(self.engine, resources.model(self.model), **self.engine_options)
-        return self.engine() if callable(self.engine) else self.engine
-
-    async def _open_sandbox(self) -> Sandbox:
-        if not isinstance(self.sandbox, str):
-            return self.sandbox
-        sandbox = await asyncio.to_thread(execution.open_sandbox, self.sandbox)
-        try:
-            await sandbox.start()
-        except BaseException:
-            await sandbox.aclose()
-            raise
-        return sandbox
+    async def close(self, asker: Asker) -> None:
+        """Close what was opened here."""
+        await asker.aclose()
 
 
 class Asker:
@@ -141,7 +142,7 @@ class Asker:
 
     async def run(self, order: Question) -> Critique | Opinion:
         """Ask once. Raises ``EngineUnavailable`` and ``SandboxUnavailable``."""
-        return await (self._annotate(order) if self._opening.task == "annotate" else self._judge(order))
+        return await (self._annotate(order) if self._opening.task == "annotator" else self._judge(order))
 
     async def aclose(self) -> None:
         if self._engine is not self._opening.engine:

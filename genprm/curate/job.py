@@ -35,16 +35,18 @@ from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
 from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
+from genprm.runs.directory import begun
+from genprm.runs.held import OneOpen
 from genprm.runs.keys import digest
 from genprm.runs.pool import as_finished
-from genprm.runs.ray import RayCluster, open_ray
+from genprm.runs.ray import RayCluster
 from genprm.runs.units import UnitFile
 from genprm.runs.workers import Worker
 from genprm.types import Rollout, Solution
 
 log = logging.getLogger(__name__)
 
-UNITS = {"annotate": "annotations.jsonl", "judge": "judgements.jsonl"}
+UNITS = {"annotator": "annotations.jsonl", "judge": "judgements.jsonl"}
 LOST_IN_A_ROW = 3
 """After so many lost answers without one between them, the engine or sandbox counts as down."""
 FORMATS: Mapping[str, Callable[[], Format]] = {
@@ -97,28 +99,34 @@ async def curate(
     solutions, rollouts = read_rollout_run(source)
     before = known(solutions, rollouts, options)
     plain = options.model_dump(mode="json")
-    asked = {name: plain[name] for name in ("annotator", "judge", "seed")}
-    configuration = Configuration(
-        "curate", asked, {**plain, **({} if ray is None else {"ray": asdict(ray)})}, str(source)
-    )
+    extent = {**plain, **({} if ray is None else {"ray": asdict(ray)})}
+    stored = begun(out)
+    held = OneOpen(ray)
     answers: dict[str, Answers] = {}
     tokenizer: Tokenizer | None = None
-    with RunDirectory.open(out, configuration, solutions, units=UNITS["annotate"]) as run:
-        run.write_environment(environment(**asked))
-        for opening in openings:
-            use = options.annotator if opening.task == "annotate" else options.judge
-            assert use is not None, "an opening is of a model that the options name"
-            units = run.units if opening.task == "annotate" else run.open_units(UNITS["judge"])
-            worker: Asking = await (opening() if ray is None else open_ray(opening, ray))
-            try:
-                answers[opening.task] = await _ask(run, units, worker, solutions, use.samples, on_answer)
-                if opening.task == "annotate":
+    try:
+        identity: dict[str, Any] = {name: plain[name] for name in ("annotator", "judge", "seed")}
+        if stored is not None:
+            openings = [one.following(stored.identity.get(one.task) or {}) for one in openings]
+        # The first to be asked is opened last and stays open.
+        for opening in reversed(openings):
+            terms = (await held.get(opening)).facts
+            identity[opening.task] = {**plain[opening.task], "resolved": terms.identity}
+        configuration = Configuration("curate", identity, extent, str(source))
+        with RunDirectory.open(out, configuration, solutions, units=UNITS["annotator"]) as run:
+            run.write_environment(environment(**identity))
+            for opening in openings:
+                units = run.units if opening.task == "annotator" else run.open_units(UNITS["judge"])
+                worker = await held.get(opening)
+                samples = plain[opening.task]["samples"]
+                answers[opening.task] = await _ask(run, units, worker, solutions, samples, on_answer)
+                if opening.task == "annotator":
                     tokenizer = worker.facts.tokenizer
-            finally:
-                await worker.aclose()
-        assembled = assemble(solutions, before, answers.get("annotate", {}), answers.get("judge", {}), tokenizer)
-        sifted = sift(assembled.candidates, chain)
-        return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options))
+            assembled = assemble(solutions, before, answers.get("annotator", {}), answers.get("judge", {}), tokenizer)
+            sifted = sift(assembled.candidates, chain)
+            return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options))
+    finally:
+        await held.aclose()
 
 
 async def _ask(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from genprm import resources
 from genprm.engines.base import Completion, Engine, GenerationRequest, Sampling, StopReason, Tokenizer
 from genprm.engines.scripted import ScriptedEngine
 from genprm.engines.tokenizers import ByteTokenizer, HFTokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "StopReason",
     "Tokenizer",
     "TransformersEngine",
+    "engine_of",
     "open_engine",
     "replica_options",
     "resolve_engine",
@@ -54,6 +56,13 @@ def replica_options(engine: object, options: Mapping[str, Any], gpus: int | None
     if (gpus or 1) > 1 and isinstance(engine, str) and resolve_engine(engine) == "vllm":
         return {"tensor_parallel": gpus, **options}
     return dict(options)
+
+
+def engine_of(given: str | Callable[[], Engine] | Engine, model: str, **options: Any) -> Engine:
+    """The engine of a choice: a kind (opened for ``model``), a function that opens one, or an open one as it is."""
+    if isinstance(given, str):
+        return open_engine(given, resources.model(model), **options)
+    return given() if callable(given) else given
 
 
 def open_engine(kind: str, model: str, **options: Any) -> Engine:

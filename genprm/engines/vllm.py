@@ -47,8 +47,10 @@ class VLLMEngine(RelayEngine):
         if max_batch < 1 or tensor_parallel < 1:
             raise InputError(f"max_batch and tensor_parallel must be at least 1, not {max_batch} and {tensor_parallel}")
         tokenizer = HFTokenizer(loading.load_tokenizer(model))
+        before = set(multiprocessing.active_children())
         self._llm = _open(model, dtype, max_batch, context_length, tensor_parallel, gpu_memory, dict(options or {}))
-        self._guard = Guard(child.pid for child in multiprocessing.active_children() if child.pid is not None)
+        started = set(multiprocessing.active_children()) - before
+        self._guard = Guard(child.pid for child in started if child.pid is not None)
         self._numbers = itertools.count()
         config = self._llm.model_config
         super().__init__(

@@ -7,6 +7,7 @@ async with contextlib.aclosing(open_sandbox("auto")) as sandbox:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -15,7 +16,7 @@ from genprm.execution.base import ExecutionResult, Sandbox, Session
 from genprm.execution.docker import DockerSandbox
 from genprm.execution.local import LocalSandbox
 
-__all__ = ["DockerSandbox", "ExecutionResult", "LocalSandbox", "Sandbox", "Session", "open_sandbox"]
+__all__ = ["DockerSandbox", "ExecutionResult", "LocalSandbox", "Sandbox", "Session", "open_sandbox", "started_sandbox"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,19 @@ def open_sandbox(kind: str = "auto", **options: Any) -> Sandbox:
         return LocalSandbox(**options)
     sandbox, why_not = _best(options)
     _log.info("sandbox auto: %s%s", sandbox.describe(), why_not)
+    return sandbox
+
+
+async def started_sandbox(given: str | Sandbox, **options: Any) -> Sandbox:
+    """The sandbox of a choice: a kind, opened and started, or an open one as it is."""
+    if not isinstance(given, str):
+        return given
+    sandbox = await asyncio.to_thread(open_sandbox, given, **options)
+    try:
+        await sandbox.start()
+    except BaseException:
+        await sandbox.aclose()
+        raise
     return sandbox
 
 

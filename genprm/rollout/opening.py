@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genprm import background, engines, resources
+from genprm import background, engines
 from genprm.engines import Engine, Sampling
 from genprm.errors import InputError
 from genprm.rollout.completer import SAMPLING, Completer, Settings
@@ -37,7 +37,7 @@ class Opening:
     async def __call__(self) -> Completer:
         """An open completer. An engine that was open already is used and stays its owner's."""
         # Loading blocks: on a thread of its own Ctrl-C need not wait for it.
-        engine = await background.on_thread(self._open_engine)
+        engine = await background.on_thread(lambda: engines.engine_of(self.engine, self.model, **self.engine_options))
         return Completer(
             engine, Grader(), self.settings, sampling=self.sampling, run_seed=self.run_seed,
             name=self.model if isinstance(self.engine, str) else "", concurrency=self.concurrency,
@@ -46,8 +46,3 @@ class Opening:
     async def close(self, completer: Completer) -> None:
         """Close what was opened here."""
         await (completer.close_grader() if completer.engine is self.engine else completer.aclose())
-
-    def _open_engine(self) -> Engine:
-        if isinstance(self.engine, str):
-            return engines.open_engine(self.engine, resources.model(self.model), **self.engine_options)
-        return self.engine() if callable(self.engine) else self.engine

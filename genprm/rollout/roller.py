@@ -21,15 +21,16 @@ from genprm.engines import Engine, Sampling, replica_options
 from genprm.errors import InputError
 from genprm.rollout.amounts import Amounts
 from genprm.rollout.budget import Budget
-from genprm.rollout.completer import SAMPLING, Completer, Settings, Terms, prefix_of
-from genprm.rollout.job import OnProgress, Plan, RolloutJob, RolloutWorker, Summary, check_fits, records_of
+from genprm.rollout.completer import SAMPLING, Settings, Terms, prefix_of
+from genprm.rollout.job import OnProgress, Plan, RolloutJob, Summary, check_fits, records_of
 from genprm.rollout.opening import Opening
 from genprm.rollout.problems import Given
 from genprm.rollout.store import ROLLOUTS
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun, check_folder
-from genprm.runs.ray import RayCluster, open_ray
+from genprm.runs.held import OneOpen
+from genprm.runs.ray import RayCluster
 from genprm.types import Problem
 
 EngineChoice = str | Engine | Callable[[], Engine]
@@ -127,7 +128,7 @@ class Roller:
         self, given: Given, out: Path, on_prompt: OnPrompt | None, on_progress: OnProgress | None,
         extent: Mapping[str, Any],
     ) -> Summary:  # fmt: skip
-        workers = _Workers(self.ray)
+        workers = OneOpen(self.ray)
         try:
             completing = (await workers.get(self._completer)).facts
             # Where solutions were given, no policy is needed.
@@ -156,7 +157,7 @@ class Roller:
         finally:
             await workers.aclose()
 
-    async def _work(self, job: RolloutJob, workers: _Workers, *, sampled: bool) -> Summary:
+    async def _work(self, job: RolloutJob, workers: OneOpen, *, sampled: bool) -> Summary:
         try:
             if sampled:
                 await job.generate(await workers.get(self._policy))
@@ -186,30 +187,6 @@ class Roller:
         budget = asdict(self.plan.budget)
         ray = {} if self.ray is None else {"ray": asdict(self.ray)}
         return {**budget, "difficulties": list(budget["difficulties"]), **ray}
-
-
-class _Workers:
-    """Holds the one worker that is open."""
-
-    def __init__(self, cluster: RayCluster | None) -> None:
-        self._cluster = cluster
-        self._open: tuple[Opening, RolloutWorker] | None = None
-
-    async def get(self, opening: Opening) -> RolloutWorker:
-        """The worker of an opening; that of another is closed first."""
-        if self._open is not None and self._open[0] is opening:
-            return self._open[1]
-        await self.aclose()
-        worker: RolloutWorker = await (opening() if self._cluster is None else open_ray(opening, self._cluster))
-        self._open = opening, worker
-        return worker
-
-    async def aclose(self) -> None:
-        """Close what is open. Idempotent."""
-        if self._open is None:
-            return
-        (opening, worker), self._open = self._open, None
-        await (opening.close(worker) if isinstance(worker, Completer) else worker.aclose())
 
 
 def _model(terms: Terms, opening: Opening) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,12 +50,15 @@ class Opening:
 
     async def __call__(self) -> Judge:
         """An open judge. What was open already is used and stays its owner's."""
-        model = resources.model(self.model) if isinstance(self.engine, str) else ""
+        if isinstance(self.engine, str):
+            resources.model(self.model)  # a model that is not there is said before anything is started
         # The sandbox first: it is up in a second, and what it lacks must not show after minutes of loading.
         sandbox = await self._open_sandbox()
         try:
             # Loading blocks: on a thread of its own Ctrl-C need not wait for it, and the sandbox is closed at once.
-            engine = await background.on_thread(lambda: self._open_engine(model))
+            engine = await background.on_thread(
+                lambda: engines.engine_of(self.engine, self.model, **self.engine_options)
+            )
         except BaseException:
             await self._close_sandbox(sandbox)
             raise
@@ -68,24 +70,9 @@ class Opening:
             await judge.engine.aclose()
         await self._close_sandbox(judge.sandbox)
 
-    def _open_engine(self, model: str) -> Engine:
-        if isinstance(self.engine, str):
-            return engines.open_engine(self.engine, model, **self.engine_options)
-        return self.engine() if callable(self.engine) else self.engine
-
     async def _open_sandbox(self) -> Sandbox | None:
         runs_code = self.settings.mode in ("code", "code-only") and self.settings.execute
-        if not runs_code:
-            return None
-        if not isinstance(self.sandbox, str):
-            return self.sandbox
-        sandbox = await asyncio.to_thread(execution.open_sandbox, self.sandbox, **self.sandbox_options)
-        try:
-            await sandbox.start()
-        except BaseException:
-            await sandbox.aclose()
-            raise
-        return sandbox
+        return await execution.started_sandbox(self.sandbox, **self.sandbox_options) if runs_code else None
 
     async def _close_sandbox(self, sandbox: Sandbox | None) -> None:
         if sandbox is not None and sandbox is not self.sandbox:

@@ -45,7 +45,7 @@ def test_a_dry_run_writes_nothing(rollouts: Path, tmp_path: Path, capsys: pytest
     ("options", "message"),
     [
         (["consensus=none", "rule=none"], "there is no label rule 'none'"),
-        (["consensus"], "'consensus' is not KEY=VALUE"),
+        (["consensus"], "override 'consensus' is not key=value"),
         (["consensus=some"], "consensus: Input should be"),
         (["annotator.votes=1"], "annotator.model: Field required"),
         ([], "consensus 'genprm' needs an annotator"),

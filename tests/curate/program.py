@@ -23,7 +23,7 @@ async def main(source: Path, out: Path) -> Curated:
     sandbox = LocalSandbox(max_sessions=4)
     await sandbox.start()
     openings = [
-        Opening("annotate", "annotator", readers.annotator, sandbox, concurrency=2),
+        Opening("annotator", "annotator", readers.annotator, sandbox, concurrency=2),
         Opening("judge", "judge", readers.judging, concurrency=2),
     ]
     try:

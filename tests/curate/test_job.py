@@ -46,10 +46,10 @@ def run(source: Path, out: Path, options: Curation = ALL, **engines: Any) -> Cur
         sandbox = LocalSandbox(max_sessions=4)
         await sandbox.start()
         openings = [
-            Opening("annotate", "annotator", engines.get("annotator", readers.annotator), sandbox),
+            Opening("annotator", "annotator", engines.get("annotator", readers.annotator), sandbox),
             Opening("judge", "judge", engines.get("judge", readers.judging)),
         ]
-        wanted = [o for o in openings if (options.annotator if o.task == "annotate" else options.judge) is not None]
+        wanted = [o for o in openings if (options.annotator if o.task == "annotator" else options.judge) is not None]
         try:
             return await curate(source, out, options, stages(options), wanted)
         finally:
@@ -167,6 +167,15 @@ def test_filters_may_change_and_nothing_is_asked_again(rollouts: Path, tmp_path:
     assert (tmp_path / "run/annotations.jsonl").read_bytes() == asked
     with pytest.raises(IdentityError, match=r"judge\.samples \(there 3, here 1\)"):
         run(rollouts, tmp_path / "run", ALL.model_copy(update={"judge": ModelUse(model="judge")}))
+
+
+def test_another_model_of_the_same_name_is_refused(rollouts: Path, tmp_path: Path) -> None:
+    """The name stays; what it stands for has changed."""
+    run(rollouts, tmp_path / "run")
+    asked = (tmp_path / "run/annotations.jsonl").read_bytes()
+    with pytest.raises(IdentityError, match=r"annotator\.resolved\.engine\.model \(there annotator, here other\)"):
+        run(rollouts, tmp_path / "run", annotator=lambda: ScriptedEngine(readers.annotate, name="other"))
+    assert (tmp_path / "run/annotations.jsonl").read_bytes() == asked
 
 
 def test_labels_alone_need_no_model(rollouts: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,7 @@ from genprm.runs.ray import RayCluster, RayWorkers, open_ray
 from tests.runs.work import Order, dying, squares, unlike, unopened
 
 ray = pytest.importorskip("ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One cluster for these tests: starting it takes seconds."""
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 @asynccontextmanager

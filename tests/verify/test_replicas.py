@@ -9,7 +9,6 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,14 +25,6 @@ from tests.verify.replicas import SOLUTIONS, open_engine, verifier
 
 ray = pytest.importorskip("ray")
 TWO = RayCluster(replicas=2)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
-    yield
-    ray.shutdown()
 
 
 def lines(out: Path) -> Counter[str]:
