@@ -41,7 +41,7 @@ def curation(rollouts: Path, out: Path, options: Curation = OPTIONS) -> Path:
         sandbox = LocalSandbox(max_sessions=4)
         await sandbox.start()
         openings = [
-            Opening("annotate", "annotator", readers.annotator, sandbox),
+            Opening("annotator", "annotator", readers.annotator, sandbox),
             Opening("judge", "judge", readers.judging),
         ]
         try:
