@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def lab(
     limit: Annotated[int, typer.Option(min=1, help="Solutions to print.")] = 6,
-    split: Annotated[Literal["train", "test"], typer.Option(help="Part of the world.")] = "train",
+    split: Annotated[Literal["train", "curate", "test"], typer.Option(help="Part of the world.")] = "train",
     held_out: Annotated[bool, typer.Option("--held-out", help="The story families that training never saw.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed, other problems.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Solution records, for genprm verify.")] = False,

@@ -70,6 +70,9 @@ class PolicyCorpus:
     """Share of solutions with a wrong step that is computed again, rightly, right after."""
     useless_share: float = 0.15
     """Share of solutions with a true step that leads nowhere, beyond those that the story itself has."""
+    quote_share: float = 0.75
+    """Share of steps that quote the sentence they rest on. Such a step is easy to learn: first which sentence comes
+    next, then what it says. The other steps leave all that to the reader, and are where a small model errs most."""
 
     def dialogue(self, index: int) -> Dialogue:
         rng = random.Random(f"policy dialogue {self.seed} {index}")
@@ -78,11 +81,12 @@ class PolicyCorpus:
         problem = make_problem(rng.getrandbits(48), most_steps=most, largest=self.largest)
         plan = self._plan(problem, rng)
         if rng.random() < self.refine_share:
-            return _refined(problem, plan, rng)
+            return _refined(problem, plan, rng, self.quote_share)
         spoiled = None
         if rng.random() < self.mend_share:
             plan, spoiled = _mended(problem, plan, rng)
-        return Dialogue(problem, (written(_attempt(plan, spoiled, rng, carry=False) or (), rng),))
+        attempt = _attempt(plan, spoiled, rng, carry=False) or ()
+        return Dialogue(problem, (written(attempt, rng, self.quote_share),))
 
     def texts(self, conversations: int) -> Iterator[str]:
         """What the first ``conversations`` say, for a tokenizer."""
@@ -121,10 +125,17 @@ def policy_problem(seed: int, split: Split = "test", *, held_out: bool = False) 
     return make_problem(seed, split, held_out=held_out, most_steps=MOST_STEPS, largest=LARGEST)
 
 
-def written(attempt: Sequence[Stated], rng: random.Random) -> tuple[str, ...]:
+def written(attempt: Sequence[Stated], rng: random.Random, quote_share: float = 0.0) -> tuple[str, ...]:
     """The steps of an attempt in words; the last one also boxes the answer."""
-    steps = [stated.node.say(stated.expression, stated.claimed, rng) for stated in attempt]
+    steps = [_step(stated, rng, quoting=rng.random() < quote_share) for stated in attempt]
     return (*steps[:-1], f"{steps[-1]} The answer is \\boxed{{{attempt[-1].claimed}}}.")
+
+
+def _step(stated: Stated, rng: random.Random, *, quoting: bool) -> str:
+    node = stated.node
+    if quoting and node.because:
+        return node.quote(stated.expression, stated.claimed)
+    return node.say(stated.expression, stated.claimed, rng)
 
 
 def solution_text(steps: Sequence[str]) -> str:
@@ -194,7 +205,7 @@ def _attempt(
     return tuple(made)
 
 
-def _refined(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random) -> Dialogue:
+def _refined(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random, quote_share: float) -> Dialogue:
     """A first solution, a request of a drawn worth, and a right solution of the same plan."""
     critique = rng.choice(CRITIQUES)
     right = _attempt(plan, None, rng, carry=False)
@@ -206,10 +217,10 @@ def _refined(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random) 
         critique = "empty"
     place = _place(first, critique, rng)
     words = _criticised(problem, first, place, critique, rng)
-    solution = written(first, rng)
+    solution = written(first, rng, quote_share)
     quoted = solution[place].partition(" The answer is ")[0]
     quoted = quoted if rng.random() < 0.5 else f"Step {place + 1}: {quoted}"
-    return Dialogue(problem, (solution, written(right, rng)), refine_request(quoted, words), critique)
+    return Dialogue(problem, (solution, written(right, rng, quote_share)), refine_request(quoted, words), critique)
 
 
 def _wrong_attempt(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random) -> tuple[Stated, ...] | None:

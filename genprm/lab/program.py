@@ -134,6 +134,11 @@ class Node:
         )
         return rng.choice(forms)
 
+    def quote(self, stated: Expression, claimed: Fraction) -> str:
+        """The step's text with the sentence that it rests on before it; it must have one."""
+        claim = self.claim.format(v=f"{stated.text()} = {number(claimed)}")
+        return f"{self.because[0].removesuffix('.')}, so {claim}."
+
 
 def _in_words(stated: Expression) -> str:
     if len(stated.operands) != 2:

@@ -1,6 +1,7 @@
 """The truth of a solution that anybody wrote: each step is read and compared with the hidden program.
 
-A step states a quantity of the story in one of the world's phrasings, mostly with the arithmetic behind it. It is right
+A step states a quantity of the story in one of the world's phrasings, mostly with the arithmetic behind it, and may
+quote a sentence of the story first; one that quotes what the story does not say cannot be read. It is right
 when the arithmetic holds and computes that quantity from the right numbers, in any order, from the values of earlier
 steps or from the numbers that those were computed from. A quantity may be one that the answer does not need. A step
 that builds on an earlier wrong value makes no error of its own; what comes after the first error is spoiled all the
@@ -91,7 +92,7 @@ def check(problem: WorldProblem, steps: Sequence[str]) -> tuple[StepTruth, ...]:
     ok = True
     for step in steps:
         text, boxed = split_answer(re.sub(r"^\s*Step \d+: ", "", step))
-        statement = _read(text, known)
+        statement = _read(_after_quote(text, problem.text), known)
         finding: Finding = "unread"
         holds = False
         if statement is not None:
@@ -161,6 +162,13 @@ def _family_and_item(problem: WorldProblem) -> tuple[Family, str]:
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def _after_quote(text: str, story: str) -> str:
+    """A step without the sentence of the story that it quotes at its beginning, if it does."""
+    quoted, _, rest = text.rpartition(", so ")
+    sentences = re.split(r"(?<=\.) ", story)
+    return rest if f"{quoted}." in sentences else text
 
 
 def _read(text: str, known: Mapping[str, Node]) -> _Statement | None:

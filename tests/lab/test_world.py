@@ -78,10 +78,11 @@ def test_every_kind_takes_an_equal_share_and_every_operation_occurs() -> None:
     assert {len(s.steps) for s in found} == set(range(2, 9))
 
 
-def test_problems_of_the_two_splits_never_meet() -> None:
-    train = {make_problem(seed, "train").text for seed in range(400)}
-    test = {make_problem(seed, "test").text for seed in range(400)}
-    assert train.isdisjoint(test)
+def test_problems_of_the_three_splits_never_meet() -> None:
+    train, curate, test = (
+        {make_problem(seed, split).text for seed in range(400)} for split in ("train", "curate", "test")
+    )
+    assert train.isdisjoint(test) and curate.isdisjoint(train | test)
 
 
 def test_two_whole_families_exist_in_the_test_split_only() -> None:
