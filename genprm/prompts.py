@@ -165,6 +165,16 @@ def policy_row(problem: str, requests: Sequence[str], turns: Sequence[Turn], tok
     return Row(row.input_ids, (*row.labels[:place], row.input_ids[place], *row.labels[place + 1 :]))
 
 
+def answer_row(question: str, answer: Turn, tokenizer: Tokenizer, *, system: str) -> Row:
+    """A closed dialogue of one question and its answer (see ``render_policy``) as ids and labels: the loss counts on
+    ``model`` segments and on the token that ends the answer."""
+    roles = [*(("system",) if system else ()), "user", "assistant"]
+    end = Segment("template", _around(tokenizer, roles)[-1])
+    row = labelled((*render_policy(question, answer, tokenizer, system=system), end), tokenizer)
+    place = len(row.input_ids) - len(encode((end,), tokenizer).ids)
+    return Row(row.input_ids, (*row.labels[:place], row.input_ids[place], *row.labels[place + 1 :]))
+
+
 def labelled(segments: Iterable[Segment], tokenizer: Tokenizer, *, mask_code_output: bool = True) -> Row:
     """Segments as a training row: the loss counts on ``model`` ones, and on ``code`` ones if not masked."""
     encoding = encode(segments, tokenizer)

@@ -112,6 +112,26 @@ class PolicyData(Options):
     """Share of solutions with a wrong step that is computed again right after."""
     useless_share: float = Field(default=0.15, ge=0, le=1)
     """Share of solutions with an added true step that leads nowhere."""
+    quote_share: float = Field(default=0.75, ge=0, le=1)
+    """Share of steps that quote the sentence they rest on."""
+
+
+class ReaderData(Options):
+    """Readings of micro-world solutions, for an annotator or a judge of curation.
+
+    See ``genprm.lab.readers.ReaderCorpus``, which has the same fields.
+    """
+
+    source: Literal["annotator", "judge"]
+    seed: int = 0
+    most_steps: int = Field(default=5, ge=2, le=8)
+    """Steps of the longest problem."""
+    largest: int = Field(default=100, ge=50)
+    """No value in a problem is above it."""
+    grow_over: int = Field(default=0, ge=0)
+    """Over so many readings, the first, problems grow from two steps to the most."""
+    clean_share: float = Field(default=0.4, ge=0, le=1)
+    """Share of solutions without an error."""
 
 
 def _source(data: Any) -> str:
@@ -119,7 +139,13 @@ def _source(data: Any) -> str:
     return str(data.get("source", "lab") if isinstance(data, Mapping) else getattr(data, "source", "lab"))
 
 
-Data = Annotated[Annotated[LabData, Tag("lab")] | Annotated[PolicyData, Tag("policy")], Discriminator(_source)]
+Data = Annotated[
+    Annotated[LabData, Tag("lab")]
+    | Annotated[PolicyData, Tag("policy")]
+    | Annotated[ReaderData, Tag("annotator")]
+    | Annotated[ReaderData, Tag("judge")],
+    Discriminator(_source),
+]
 
 
 class OptimizerOptions(Options):

@@ -76,9 +76,7 @@ class PolicyCorpus:
 
     def dialogue(self, index: int) -> Dialogue:
         rng = random.Random(f"policy dialogue {self.seed} {index}")
-        grown = 2 + (self.most_steps - 1) * index // self.grow_over if index < self.grow_over else self.most_steps
-        most = min(self.most_steps, grown)
-        problem = make_problem(rng.getrandbits(48), most_steps=most, largest=self.largest)
+        problem = self._problem(index, rng)
         plan = self._plan(problem, rng)
         if rng.random() < self.refine_share:
             return _refined(problem, plan, rng, self.quote_share)
@@ -88,6 +86,14 @@ class PolicyCorpus:
         attempt = _attempt(plan, spoiled, rng, carry=False) or ()
         return Dialogue(problem, (written(attempt, rng, self.quote_share),))
 
+    def attempt(self, index: int, kinds: Sequence[Kind], rng: random.Random) -> Attempt:
+        """A solution in a policy's manner, right or with a first error of one of ``kinds``, to be read by others."""
+        problem = self._problem(index, rng)
+        plan = self._plan(problem, rng)
+        stated = _wrong_attempt(problem, plan, kinds, rng) if kinds else None
+        stated = stated or _attempt(plan, None, rng, carry=False) or ()
+        return Attempt(problem, stated, tuple(solution_text(written(stated, rng, self.quote_share)).split("\n\n")))
+
     def texts(self, conversations: int) -> Iterator[str]:
         """What the first ``conversations`` say, for a tokenizer."""
         for index in range(conversations):
@@ -95,6 +101,10 @@ class PolicyCorpus:
             yield made.problem.text
             yield from (solution_text(steps) for steps in made.solutions)
             yield made.request or ""
+
+    def _problem(self, index: int, rng: random.Random) -> WorldProblem:
+        grown = 2 + (self.most_steps - 1) * index // self.grow_over if index < self.grow_over else self.most_steps
+        return make_problem(rng.getrandbits(48), most_steps=min(self.most_steps, grown), largest=self.largest)
 
     def _plan(self, problem: WorldProblem, rng: random.Random) -> tuple[Node, ...]:
         """Which quantities a solution states, in which order; the one asked for is the last."""
@@ -118,6 +128,20 @@ class Stated:
     expression: Expression
     claimed: Fraction
     wrong: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A solution with what each of its steps states."""
+
+    problem: WorldProblem
+    stated: tuple[Stated, ...]
+    steps: tuple[str, ...]
+
+    @property
+    def label(self) -> int:
+        """0-based index of the first wrong step, -1 for none."""
+        return next((place for place, stated in enumerate(self.stated) if stated.wrong), -1)
 
 
 def policy_problem(seed: int, split: Split = "test", *, held_out: bool = False) -> WorldProblem:
@@ -212,7 +236,7 @@ def _refined(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random, 
     assert right is not None
     first = right
     if critique == "right" or rng.random() < 0.5:
-        first = _wrong_attempt(problem, plan, rng) or right
+        first = _wrong_attempt(problem, plan, _WRONG, rng) or right
     if first is right and critique == "right":
         critique = "empty"
     place = _place(first, critique, rng)
@@ -223,10 +247,12 @@ def _refined(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random, 
     return Dialogue(problem, (solution, written(right, rng, quote_share)), refine_request(quoted, words), critique)
 
 
-def _wrong_attempt(problem: WorldProblem, plan: tuple[Node, ...], rng: random.Random) -> tuple[Stated, ...] | None:
+def _wrong_attempt(
+    problem: WorldProblem, plan: tuple[Node, ...], kinds: Sequence[Kind], rng: random.Random
+) -> tuple[Stated, ...] | None:
     for _ in range(8):
         place = rng.randrange(len(plan))
-        wrong = _version(problem, plan[place], _WRONG, rng)
+        wrong = _version(problem, plan[place], kinds, rng)
         made = None if wrong is None else _attempt(plan, (place, *wrong), rng, carry=rng.random() < 0.8)
         if made is not None:
             return made

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.errors import InputError
-from genprm.recipes import LabData, PolicyData
-from genprm.train.rows import CorpusRows, PolicyRows, Rows
+from genprm.recipes import LabData, PolicyData, ReaderData
+from genprm.train.rows import CorpusRows, DialogueRows, Rows
 
 if TYPE_CHECKING:
     from genprm.engines.base import Tokenizer
     from genprm.lab.corpus import Corpus
     from genprm.lab.policy import PolicyCorpus
+    from genprm.lab.readers import ReaderCorpus
+
+    AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus
 
 SOURCES = ("gsm8k",)
 
@@ -26,15 +29,19 @@ def check_names(data: Mapping[str, str]) -> None:
 
 
 def open_corpus(
-    options: LabData | PolicyData, data: Mapping[str, str], report: Callable[[str], None]
-) -> Corpus | PolicyCorpus:
+    options: LabData | PolicyData | ReaderData, data: Mapping[str, str], report: Callable[[str], None]
+) -> AnyCorpus:
     """The corpus of a recipe; ``data`` names local copies that stand in for what the recipe names."""
     from genprm.lab.corpus import Corpus
     from genprm.lab.policy import PolicyCorpus
+    from genprm.lab.readers import ReaderCorpus
 
     if isinstance(options, PolicyData):
         report(f"data: solutions of micro-world problems, seed {options.seed}")
         return PolicyCorpus(**options.model_dump(exclude={"source"}))
+    if isinstance(options, ReaderData):
+        report(f"data: readings of micro-world solutions, seed {options.seed}")
+        return ReaderCorpus(options.source, **options.model_dump(exclude={"source"}))
     place = data.get("gsm8k", options.gsm8k)
     rows = () if place is None else read_gsm8k(place)
     report(
@@ -50,13 +57,13 @@ def open_corpus(
     )
 
 
-def rows_of(corpus: Corpus | PolicyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows:
+def rows_of(corpus: AnyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows:
     """What is trained on, made from a corpus."""
-    from genprm.lab.policy import PolicyCorpus
+    from genprm.lab.corpus import Corpus
 
-    if isinstance(corpus, PolicyCorpus):
-        return PolicyRows(corpus, tokenizer)
-    return CorpusRows(corpus, tokenizer, mask_code_output)
+    if isinstance(corpus, Corpus):
+        return CorpusRows(corpus, tokenizer, mask_code_output)
+    return DialogueRows(corpus, tokenizer)
 
 
 def read_gsm8k(place: str, split: str = "train") -> tuple[Mapping[str, Any], ...]:

@@ -66,7 +66,7 @@ class CorpusRows:
 
 
 class Dialogue(Protocol):
-    """One training dialogue of a policy."""
+    """One training dialogue that makes its own row."""
 
     def row(self, tokenizer: Tokenizer) -> Row: ...
 
@@ -78,8 +78,8 @@ class Dialogues(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRows:
-    """The rows of a policy's corpus."""
+class DialogueRows:
+    """The rows of such dialogues."""
 
     corpus: Dialogues
     tokenizer: Tokenizer
