@@ -63,9 +63,9 @@ def command(stage: Stage, recipe: Recipe, source: str, overrides: Sequence[str],
     given = options.pop("in", None)
     if stage.source is not None:
         given = _folder(stage.source, recipe, out)
-    if given is None:
+    if given is None and stage.verb != "lab":
         raise RecipeError(f"stage '{stage.name}' has neither 'from' (a stage) nor the option 'in'; give one")
-    line = [stage.verb, str(given), "--out", folder]
+    line = [stage.verb, *([] if given is None else [str(given)]), "--out", folder]
     if stage.verb == "curate":
         return [*line, *(f"{key}={_plain(value)}" for key, value in _leaves(options))]
     for name, value in options.items():

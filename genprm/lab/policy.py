@@ -92,7 +92,7 @@ class PolicyCorpus:
         plan = self._plan(problem, rng)
         stated = _wrong_attempt(problem, plan, kinds, rng) if kinds else None
         stated = stated or _attempt(plan, None, rng, carry=False) or ()
-        return Attempt(problem, stated, tuple(solution_text(written(stated, rng, self.quote_share)).split("\n\n")))
+        return Attempt(problem, stated, written(stated, rng, self.quote_share))
 
     def texts(self, conversations: int) -> Iterator[str]:
         """What the first ``conversations`` say, for a tokenizer."""

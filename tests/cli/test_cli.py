@@ -14,6 +14,7 @@ import pytest
 
 from genprm.cli import run
 from genprm.records import read_solutions
+from genprm.rollout.problems import read_given
 from tests.cli.scripted import record, write
 from tests.conftest import REPOSITORY
 
@@ -55,6 +56,16 @@ def test_the_lab_shows_the_truth_of_every_step(capsys: pytest.CaptureFixture[str
     assert run(["lab", "--limit", "12", "--held-out"]) == 0
     shown = capsys.readouterr().out
     assert "no error" in shown and "new error" in shown and "answer" in shown
+
+
+def test_the_lab_makes_problems_that_a_rollout_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "--problems", "5", "--split", "curate", "--out", str(tmp_path / "made")]) == 0
+    given = read_given(str(tmp_path / "made/problems.jsonl"))
+    assert len(given.problems) == 5 and all(problem.extra["world"]["split"] == "curate" for problem in given.problems)
+    for line in (["--problems", "5"], ["--out", "there"], ["a-run", "--out", "there"], ["--truth", "p.jsonl"]):
+        capsys.readouterr()
+        assert run(["lab", *line]) == 2
+        assert "together" in capsys.readouterr().err
 
 
 SLOW = """

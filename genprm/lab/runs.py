@@ -1,0 +1,87 @@
+"""The micro-world in files: problems to sample solutions of, and the truth of the solutions of a rollout run.
+
+A problem's record says where it comes from, never what its steps are::
+
+    {"id": "world-...", "problem": "...", "answer": "17", "world": {"seed": 3, "split": "curate"}}
+
+``label_run`` draws the problem again and checks every step. Labels are written into a copy of the run: whoever samples,
+completes, annotates or judges works on files that hold none.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from genprm.errors import InputError
+from genprm.lab.policy import policy_problem
+from genprm.lab.truth import check, first_error
+from genprm.lab.world import Split, WorldProblem
+from genprm.records import read_solutions, solution_to_dict
+from genprm.records.lines import read_lines, write_lines
+
+SEEDS = 100_000
+"""Problems of one seed are drawn from so many seeds of their own."""
+
+
+def problem_records(count: int, seed: int, split: Split) -> list[dict[str, Any]]:
+    """``count`` different problems of the size that policies are made for, as records."""
+    made: dict[str, dict[str, Any]] = {}
+    for own in range(seed * SEEDS, (seed + 1) * SEEDS):
+        if len(made) == count:
+            break
+        problem = policy_problem(own, split)
+        world = {"seed": own, "split": split}
+        made.setdefault(
+            problem.id, {"id": problem.id, "problem": problem.text, "answer": str(problem.answer), "world": world}
+        )
+    return list(made.values())
+
+
+def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
+    """Copy a rollout run of such problems to ``out``, with the truth of its solutions; what the steps are, counted.
+
+    ``selected.jsonl`` gets ``label`` (first wrong step, -1 for none), ``truth.jsonl`` says what is wrong with each
+    step. Raises ``InputError`` where the run is none, or of other problems.
+    """
+    if not (run / "selected.jsonl").exists() or not (run / "rollouts.jsonl").exists():
+        raise InputError(f"{run} is no rollout run (no selected.jsonl and rollouts.jsonl); run genprm rollout first")
+    worlds = {
+        str(record.get("id")): _world_problem(record, f"{problems}:{line}") for line, record in read_lines(problems)
+    }
+    solutions = read_solutions(str(run / "selected.jsonl")).solutions
+    unknown = sorted({str(solution.problem_id) for solution in solutions} - set(worlds))
+    if unknown:
+        raise InputError(
+            f"{problems} has no problem '{unknown[0]}', which {run} has; give the file that the run was made of"
+        )
+    found: Counter[str] = Counter()
+    labelled, truths = [], []
+    for solution in solutions:
+        truth = check(worlds[str(solution.problem_id)], solution.steps)
+        found.update(step.finding for step in truth)
+        labelled.append(solution_to_dict(replace(solution, label=first_error(truth))))
+        truths.append(
+            {"id": solution.id, "findings": [s.finding for s in truth], "prefix_ok": [s.prefix_ok for s in truth]}
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_lines(out / "selected.jsonl", labelled)
+    write_lines(out / "truth.jsonl", truths)
+    shutil.copyfile(run / "rollouts.jsonl", out / "rollouts.jsonl")
+    return found
+
+
+def _world_problem(record: Mapping[str, Any], place: str) -> WorldProblem:
+    world = record.get("world")
+    if not isinstance(world, Mapping) or not isinstance(world.get("seed"), int):
+        raise InputError(f"{place}: 'world' is missing or no seed; make problems with genprm lab --problems")
+    problem = policy_problem(world["seed"], world.get("split", "curate"))
+    if problem.text != record.get("problem"):
+        raise InputError(
+            f"{place}: seed {world['seed']} draws another problem here; make the problems and the run again"
+        )
+    return problem

@@ -1,0 +1,71 @@
+"""Problems of the micro-world as files, and the truth written into a copy of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genprm.errors import InputError
+from genprm.lab.policy import policy_problem
+from genprm.lab.runs import label_run, problem_records
+from genprm.lab.world import solve
+from genprm.records import read_solutions
+from genprm.records.lines import write_lines
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with a right and a wrong solution of each of six problems."""
+    problems = problem_records(6, 3, "curate")
+    write_lines(tmp_path / "problems.jsonl", problems)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    rows = []
+    for record in problems:
+        for kind in ("clean", "slip"):
+            made = solve(policy_problem(record["world"]["seed"], "curate"), kind, 1)
+            assert made is not None
+            steps = [f"Step {index + 1}: {step.text}" for index, step in enumerate(made.steps)]
+            rows.append({"id": f"{record['id']}-{kind}", "problem_id": record["id"], "problem": record["problem"],
+                         "steps": steps, "truth": made.label})  # fmt: skip
+    write_lines(folder / "selected.jsonl", rows)
+    write_lines(folder / "rollouts.jsonl", [])
+    return folder
+
+
+def test_problems_are_different_small_and_say_nothing_of_their_steps() -> None:
+    made = problem_records(40, 0, "curate")
+    assert len({record["problem"] for record in made}) == 40
+    assert {frozenset(record) for record in made} == {frozenset({"id", "problem", "answer", "world"})}
+    assert made == problem_records(40, 0, "curate")
+    assert not {r["id"] for r in made} & {r["id"] for r in problem_records(40, 1, "curate")}
+
+
+def test_a_copy_of_the_run_gets_the_truth_and_the_run_stays_without(run: Path, tmp_path: Path) -> None:
+    before = (run / "selected.jsonl").read_bytes()
+    found = label_run(run, tmp_path / "problems.jsonl", tmp_path / "out")
+    labelled = read_solutions(str(tmp_path / "out" / "selected.jsonl")).solutions
+    assert [one.label for one in labelled] == [one.extra["truth"] for one in labelled]
+    assert found["arithmetic"] + found["value"] == 6
+    assert (run / "selected.jsonl").read_bytes() == before
+    assert (tmp_path / "out" / "rollouts.jsonl").exists()
+
+
+def test_other_problems_are_refused_and_nothing_is_written(run: Path, tmp_path: Path) -> None:
+    problems = tmp_path / "problems.jsonl"
+    first, *others = problems.read_text().splitlines()
+    problems.write_text("\n".join(others) + "\n")
+    with pytest.raises(InputError, match="has no problem 'world-"):
+        label_run(run, problems, tmp_path / "out")
+    other = json.loads(first) | {"world": {"seed": 1, "split": "curate"}}
+    problems.write_text("\n".join([json.dumps(other), *others]) + "\n")
+    with pytest.raises(InputError, match=r"problems.jsonl:1: seed 1 draws another problem"):
+        label_run(run, problems, tmp_path / "out")
+    problems.write_text(json.dumps({"id": "x", "problem": "p"}) + "\n")
+    with pytest.raises(InputError, match="'world' is missing"):
+        label_run(run, problems, tmp_path / "out")
+    with pytest.raises(InputError, match="is no rollout run"):
+        label_run(tmp_path, problems, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
