@@ -22,6 +22,7 @@ from genprm.curate.labels import RULES, Labelled, label_arrays
 from genprm.curate.options import Curation
 from genprm.curate.reformat import Malformed, Reformatted, reformat
 from genprm.engines import Tokenizer
+from genprm.errors import InputError
 from genprm.rationale.grammar import Rationale, render
 from genprm.types import Labels, Rollout, Segment, Solution
 
@@ -53,17 +54,24 @@ class Known:
     targets: Labelled
     every: tuple[Labelled, ...]
     people: Mapping[str, int | None]
+    counts: Mapping[str, tuple[tuple[int, int], ...]]
+    """By solution: (correct, total) of the problem alone, then after each step."""
     rollout_tokens: int
 
 
 def known(solutions: Sequence[Solution], rollouts: Sequence[Rollout], options: Curation) -> Known:
     """The labels of the counts, and people's. Raises ``InputError`` for what cannot be labelled so."""
     counts = Counts.from_rollouts(rollouts, steps={solution.id: len(solution.steps) for solution in solutions})
+    if options.consensus == "belief" and counts.rules:
+        raise InputError(
+            f"these counts were sampled until '{sorted(counts.rules)[0]}' was settled, which consensus 'belief' "
+            "cannot weigh; sample without --adaptive, or take another consensus"
+        )
     compared = label_arrays(counts, options.rule, confidence=options.confidence, **options.parameters)
     targets = label_arrays(counts, options.targets, confidence=None, **options.target_parameters)
     people = {} if options.human is None else read_annotations(Path(options.human))
     every = tuple(_every_rule(counts, compared, targets))
-    return Known(compared, targets, every, people, sum(rollout.tokens for rollout in rollouts))
+    return Known(compared, targets, every, people, counts.by_solution(), sum(rollout.tokens for rollout in rollouts))
 
 
 def assemble(
@@ -80,6 +88,7 @@ def assemble(
     candidates = []
     for solution in solutions:
         made, votes = critiques[solution.id]
+        judged = tuple(unit["index"] for unit in judgements.get(solution.id, ()))
         rationales = made.rationales if isinstance(made, Reformatted) else ()
         candidates.append(
             Candidate(
@@ -88,7 +97,9 @@ def assemble(
                 values=values[solution.id],
                 rationales=rationales,
                 votes=votes,
-                judge=majority([unit["index"] for unit in judgements.get(solution.id, ())]).index,
+                judge=majority(judged).index,
+                judge_votes=judged,
+                counts=known.counts[solution.id],
                 human=known.people.get(solution.id),
                 code=code_verdicts(rationales),
                 tokens=() if tokenizer is None else _tokens(solution, rationales, tokenizer),

@@ -3,7 +3,8 @@
 GenPRM's rule takes labels from relative progress and compares them with the annotator that wrote the rationales; it
 drops about half of all solutions. The rule of "The Lessons of Developing Process Reward Models" compares the first
 error by Monte Carlo, by a judge and by people; it keeps about 40 %. What the papers leave open is a setting or is
-stated here. Both stages write down the index that was agreed on, which later stages and exports go by.
+stated here. ``Believed`` asks no agreement: it weighs all that is known (see ``posterior``). Every stage writes down
+the index that was settled on, which later stages and exports go by.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from genprm.curate.counts import Counts
 from genprm.curate.evidence import Candidate
 from genprm.curate.filters import Answer, Answers, OneByOne
 from genprm.curate.judge import Majority, majority
+from genprm.curate.posterior import Votes, first_errors
 from genprm.errors import InputError
-from genprm.types import Judgement
+from genprm.types import Judgement, Rollout
 
 Compare = Literal["first-error", "all"]
 
@@ -130,3 +133,64 @@ class LessonsConsensus(OneByOne):
             return "index-missing"
         index, count = Counter(known).most_common(1)[0]
         return replace(candidate, agreed=index) if count >= needed else "indices-differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """Keeps a solution whose likeliest first error has a probability of at least ``least``, given all that is known.
+
+    Monte Carlo counts, the annotator's votes and the judge's are weighed by what they turn out to be worth on these
+    candidates (``posterior.first_errors``). Judgements that the annotator wrote must say the same up to the error, for
+    they will be trained on. Reasons: ``counts-missing``, ``unsure``, ``judgement-differs``.
+    """
+
+    least: float = 0.9
+    name: ClassVar[str] = "belief"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= 1:
+            raise InputError(f"least is {self.least}; it must be above 0 and at most 1")
+
+    def apply(self, candidates: Sequence[Candidate]) -> Answers:
+        counted = [candidate for candidate in candidates if candidate.counts]
+        if not counted:
+            return Answers(["counts-missing"] * len(candidates))
+        found = first_errors(columns(counted), sources(counted))
+        pairs = zip(found.index.tolist(), found.belief.tolist(), strict=True)
+        beliefs = dict(zip((one.id for one in counted), pairs, strict=True))
+        return Answers([self._answer(candidate, *beliefs.get(candidate.id, (None, 0.0))) for candidate in candidates])
+
+    def _answer(self, candidate: Candidate, index: int | None, belief: float) -> Answer:
+        if index is None:
+            return "counts-missing"
+        if belief < self.least:
+            return "unsure"
+        steps = len(candidate.solution.steps)
+        compared = steps if index == -1 else index + 1
+        if _contradicted(candidate.judgements[:compared], implied_labels(index, steps)):
+            return "judgement-differs"
+        return replace(candidate, agreed=index)
+
+
+def columns(candidates: Sequence[Candidate]) -> Counts:
+    """The counts of candidates, each of which must have some."""
+    rows = []
+    for one in candidates:
+        for step, (correct, total) in enumerate(one.counts, start=-1):
+            # Solutions of one problem share its row: a key that comes twice counts once.
+            key, name = ("", one.id) if step >= 0 else (f"problem {one.problem_key}", one.problem_key)
+            rows.append(Rollout(key, name, one.problem_key, step, "", total, correct, total, 0, 0))
+    return Counts.from_rollouts(rows)
+
+
+def sources(candidates: Sequence[Candidate]) -> dict[str, Votes]:
+    """The annotator's and the judge's votes, as far as there are any."""
+    said = {
+        "annotator": [(annotator_index(one), one.votes) for one in candidates],
+        "judge": [(majority(one.judge_votes), one.judge_votes) for one in candidates],
+    }
+    return {
+        name: Votes.of([found for found, _ in pairs], [len(set(votes)) == 1 for _, votes in pairs])
+        for name, pairs in said.items()
+        if any(found.index is not None for found, _ in pairs)
+    }

@@ -88,6 +88,16 @@ class Counts:
         found[self.starts[1:] - 1] = True
         return found
 
+    def by_solution(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """(correct, total) of the problem alone, then after each step, by solution id."""
+        pairs = list(zip(self.correct.tolist(), self.total.tolist(), strict=True))
+        alone = list(zip(self.pass_correct.tolist(), self.pass_total.tolist(), strict=True))
+        bounds, problems = self.starts.tolist(), self.problem.tolist()
+        return {
+            name: (alone[problem], *pairs[start:end])
+            for name, problem, start, end in zip(self.ids, problems, bounds, bounds[1:], strict=False)
+        }
+
     def chain(self) -> Chain:
         """Every step with the prefix before it."""
         first, zero = self.starts[:-1], (self.correct == 0) & (self.total > 0)

@@ -29,11 +29,14 @@ class Candidate:
     votes: tuple[int | None, ...] = ()
     """The annotator's votes on the index; None for a vote that could not be read."""
     judge: int | None = None
+    judge_votes: tuple[int | None, ...] = ()
     human: int | None = None
     code: tuple[CodeVerdict, ...] = ()
     """For each rationale, whether its code agrees with its judgement."""
     tokens: tuple[int, ...] = ()
     """For each step, the tokens that its turns add to the conversation; the first step's include problem and system."""
+    counts: tuple[tuple[int, int], ...] = ()
+    """(correct, total) completions of the problem alone, then after each step."""
     agreed: int | None = None
     """The index that a consensus settled on."""
 
@@ -42,6 +45,8 @@ class Candidate:
         for name, length in (("labels", len(self.labels)), ("values", len(self.values)), ("tokens", len(self.tokens))):
             if length not in (0, steps):
                 raise self._error(f"{length} {name} for {steps} steps; give one a step, or none")
+        if len(self.counts) not in (0, steps + 1):
+            raise self._error(f"{len(self.counts)} counts for {steps} steps; give one a step and one before, or none")
         if len(self.rationales) > steps:
             raise self._error(f"{len(self.rationales)} rationales for {steps} steps; give one a step at most")
         if len(self.code) not in (0, len(self.rationales)):
@@ -89,6 +94,7 @@ class Candidate:
             rationales=self.rationales[:steps],
             code=self.code[:steps],
             tokens=self.tokens[:steps],
+            counts=self.counts[: steps + 1],
         )
 
     def _error(self, message: str) -> InputError:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genprm.recipes import Options
 
-Consensus = Literal["none", "genprm", "genprm-all", "lessons-two", "lessons-all"]
+Consensus = Literal["none", "genprm", "genprm-all", "lessons-two", "lessons-all", "belief"]
 FormatName = Literal["conversations", "step-tags", "extra-tokens"]
 
 
@@ -45,6 +45,8 @@ class Curation(Options):
     human: str | None = None
     """A file of people's labels (see ``curate.human``)."""
     consensus: Consensus = "genprm"
+    least_belief: float = Field(default=0.9, gt=0, le=1)
+    """With consensus ``belief``: the probability from which on a first error is trusted."""
     code_conflicts: bool = True
     """Drop solutions with a step whose code printed the opposite of the judgement."""
     truncate: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genprm.curate.consensus import GenPRMConsensus, LessonsConsensus
+from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus
 from genprm.curate.contamination import Decontaminate
 from genprm.curate.duplicates import NearDuplicates
 from genprm.curate.filters import Balance, CodeConflict, Length, PerProblem, Stage, Truncate
@@ -29,6 +29,8 @@ def stages(options: Curation) -> list[Stage]:
                     "or human=FILE, or consensus=none"
                 )
             chain.append(LessonsConsensus("all" if options.consensus == "lessons-all" else "two"))
+        case "belief":
+            chain.append(Believed(options.least_belief))
         case "none":
             pass
     if options.truncate:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genprm.curate.consensus import GenPRMConsensus, LessonsConsensus, annotator_index, implied_labels
+from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus, annotator_index, implied_labels
 from genprm.curate.evidence import Candidate
 from genprm.curate.filters import sift
 from genprm.errors import InputError
@@ -142,6 +142,37 @@ def test_sources_are_interchangeable_and_all_is_stricter_than_two(one: Candidate
         assert answer(LessonsConsensus(agree), one) == answer(LessonsConsensus(agree), swapped)
     if answer(LessonsConsensus("all"), one).startswith("kept"):
         assert answer(LessonsConsensus(), one) == answer(LessonsConsensus("all"), one)
+
+
+def weighed(name: str, counts: tuple[tuple[int, int], ...], index: int | None, **more: Any) -> Candidate:
+    one = candidate((1,) * (len(counts) - 1), votes=() if index is None else (index,) * 4, **NO_RATIONALES)
+    return replace(one, solution=replace(one.solution, id=name, problem_id=f"p-{name}"), counts=counts, **more)
+
+
+SURE = [weighed(f"right-{n}", ((8, 16), (10, 16), (12, 16), (1, 1)), -1) for n in range(12)] + [
+    weighed(f"wrong-{n}", ((8, 16), (9, 16), (0, 16), (0, 1)), 1) for n in range(12)
+]
+
+
+def test_belief_keeps_what_all_that_is_known_makes_likely() -> None:
+    unsure = weighed("unsure", ((8, 16), (5, 16), (3, 16), (0, 1)), None)
+    counted_out = replace(unsure, counts=(), solution=replace(unsure.solution, id="uncounted"))
+    *sure, third, fourth = Believed(0.9).apply([*SURE, unsure, counted_out]).each
+    assert [one.agreed for one in sure if isinstance(one, Candidate)] == [-1] * 12 + [1] * 12
+    assert (third, fourth) == ("unsure", "counts-missing")
+    assert Believed().apply([counted_out]).each == ["counts-missing"]
+
+
+def test_belief_goes_by_ids_not_by_order() -> None:
+    forwards, backwards = Believed().apply(SURE).each, Believed().apply(SURE[::-1]).each
+    assert list(forwards) == list(backwards)[::-1]
+
+
+def test_a_judgement_that_contradicts_a_belief_is_not_trained_on() -> None:
+    said = replace(SURE[12], rationales=(rationale("Yes"), rationale("Yes")))
+    assert Believed().apply([*SURE[:12], said, *SURE[13:]]).each[12] == "judgement-differs"
+    with pytest.raises(InputError, match="least is 0"):
+        Believed(0)
 
 
 @pytest.mark.parametrize("stage", [GenPRMConsensus, LessonsConsensus])
