@@ -48,6 +48,7 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
         elif stage.verb == "curate":
             plans.append(_curate(stage, kept.get(stage.source or "", rows), data))
         else:
+            kept[stage.name] = kept.get(stage.source or "", rows)
             plans.append(StagePlan(stage.name, stage.verb, "as the verb's own dry run says", None))
     return plans
 

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genprm import resources
 from genprm.curate.data_card import Card, Source, StageCost, Totals, card_text, table
 from genprm.curate.evidence import Candidate
 from genprm.curate.export import Conversations, ExtraTokens, Format, StepTags, export, push_to_hub
 from genprm.curate.filters import Funnel, Length, Truncate, sift
 from genprm.curate.released import Example, load_genprm_data, split_opening
-from genprm.engines.tokenizers import ByteTokenizer
+from genprm.engines.loading import load_tokenizer
+from genprm.engines.tokenizers import ByteTokenizer, HFTokenizer
 from genprm.errors import InputError
 from genprm.prompts import IGNORED, messages, render, training_row
 from genprm.rationale.grammar import Rationale
@@ -132,12 +134,22 @@ def test_every_exported_conversation_is_loaded_back_equal(
     assert (data.rejected, data.deviations, data.guessed) == ((), {}, 0)
 
 
-def test_a_loaded_conversation_is_a_training_conversation(tmp_path: Path) -> None:
+def test_an_exported_row_trains_on_the_models_own_words_alone_and_on_code_output_where_asked(tmp_path: Path) -> None:
+    """With the shipped model's tokenizer and chat template, whose text of the very row is what is tokenised."""
     export([candidate((1, 0))], tmp_path / "set", Conversations(), CARD)
     (talk,) = load_genprm_data(tmp_path / "set").examples
-    row = training_row(talk.problem, talk.steps, talk.turns, ByteTokenizer(), mode=talk.mode)
-    trained = ByteTokenizer().decode([token for token in row.labels if token != IGNORED])
-    assert trained.count("**Judgement**") == 2 and "it is 1" not in trained
+    tokenizer = HFTokenizer(load_tokenizer(resources.model("genprm-tiny")))
+    segments = [segment for turn in talk.turns for segment in turn]
+    for masked, authors in ((True, {"model"}), (False, {"model", "code"})):
+        row = training_row(talk.problem, talk.steps, talk.turns, tokenizer, mode=talk.mode, mask_code_output=masked)
+        trained = tokenizer.decode([token for token in row.labels if token != IGNORED])
+        assert trained == "".join(segment.text for segment in segments if segment.author in authors)
+        assert all(label in (token, IGNORED) for token, label in zip(row.input_ids, row.labels, strict=True))
+        (said,) = rows(tmp_path / "set")
+        text = tokenizer.hf.apply_chat_template(said["conversations"], tokenize=False)
+        assert tokenizer.hf.decode(row.input_ids) == text
+    outputs = [segment.text for segment in segments if segment.author == "code"]
+    assert outputs and all(output.strip() for output in outputs)
 
 
 def test_direct_conversations_have_their_own_system_turn() -> None:

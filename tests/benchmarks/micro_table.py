@@ -1,0 +1,211 @@
+"""How right each label rule and each consensus is, against the hidden truth of the micro-world.
+
+``python tests/benchmarks/micro_table.py RUN [RUN ...] [--large RUN ...] [--out DIR]``
+
+``RUN`` is the folder of a finished ``genprm run recipes/micro.yaml``, one for each seed. Every row says, of the
+solutions that a rule keeps: how often its first error is the true one (-1 for none counts), precision and recall of
+"this step is wrong" for the first error, and the share of solutions kept; mean and standard deviation over the seeds.
+Rows of ``belief`` keep as many solutions as the published rule that they stand under, so that they can be compared.
+With ``--large``, rollouts of the same solutions with many completions: Brier score of soft and entropy labels against
+the success probability that these show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from genprm.curate import Counts, label_arrays
+from genprm.curate.assembly import assemble, known
+from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus, annotator_index, columns, sources
+from genprm.curate.evidence import Candidate
+from genprm.curate.job import UNITS, read_rollout_run
+from genprm.curate.options import Curation
+from genprm.curate.posterior import first_errors
+from genprm.records import read_rollouts
+from genprm.records.lines import read_lines
+from tests.benchmarks.measure import finish, table
+
+UNKNOWN = -2
+HARD = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+ETAS = (2.0, 10.0)
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one rule says: a first error of each solution, ``UNKNOWN`` for those that it does not keep."""
+
+    name: str
+    index: Ints
+
+    def figures(self, truth: Ints) -> dict[str, float]:
+        kept = self.index != UNKNOWN
+        said, true = self.index[kept], truth[kept]
+        hits = float(((said == true) & (true >= 0)).sum())
+        return {
+            "first error right": float((said == true).mean()) if kept.any() else float("nan"),
+            "precision": hits / max(1, (said >= 0).sum()),
+            "recall": hits / max(1, (true >= 0).sum()),
+            "kept": float(kept.mean()),
+            "wrong labels": float((said != true).sum()),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """One run under one completer."""
+
+    candidates: tuple[Candidate, ...]
+    counts: Counts
+    truth: Ints
+
+
+def read(run: Path, completer: str) -> Seed:
+    """``completer``: the stage whose rollouts count."""
+    solutions, _ = read_rollout_run(run / "truth")
+    rollouts = read_rollouts(run / completer / "rollouts.jsonl")
+    before = known(solutions, rollouts, Curation(consensus="none"))
+    units = [_units(run / "data" / UNITS[task]) for task in ("annotator", "judge")]
+    candidates = assemble(solutions, before, units[0], units[1], None).candidates
+    return Seed(candidates, columns(candidates), np.array([one.solution.label for one in candidates]))
+
+
+def _units(path: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for _, unit in sorted(read_lines(path), key=lambda pair: pair[1]["n"]):
+        found[unit["id"]].append(unit)
+    return found
+
+
+def rules(seed: Seed) -> Iterator[Rule]:
+    """Every rule, each group in the order of the table."""
+    for threshold in HARD:
+        yield Rule(f"hard > {threshold:g}", label_arrays(seed.counts, "hard", threshold=threshold).first_errors())
+    progress = label_arrays(seed.counts, "rpe_ratio")
+    yield Rule("RPE, ratio >= 0.8", progress.first_errors())
+    yield Rule("RPE, difference >= -0.3", label_arrays(seed.counts, "rpe_difference").first_errors())
+    yield Rule("annotator", _indices(annotator_index(one).index for one in seed.candidates))
+    yield Rule("judge", _indices(one.judge for one in seed.candidates))
+    genprm = _agreed(GenPRMConsensus(), seed.candidates)
+    hard = [_with_labels(one, label) for one, label in zip(seed.candidates, _hard(seed.counts), strict=True)]
+    lessons = _agreed(LessonsConsensus(), hard)
+    yield Rule("belief, counts alone", first_errors(seed.counts, {}).index)
+    yield Rule("GenPRM consensus", genprm)
+    yield Rule("GenPRM consensus, all steps", _agreed(GenPRMConsensus("all"), seed.candidates))
+    said = sources(seed.candidates)
+    yield _believed("belief, counts and annotator, as many", seed, {"annotator": said["annotator"]}, genprm)
+    yield _believed("belief, all, as many as GenPRM", seed, said, genprm)
+    yield Rule("Lessons consensus (hard, judge)", lessons)
+    yield _believed("belief, counts and judge, as many", seed, {"judge": said["judge"]}, lessons)
+    yield _believed("belief, all, as many as Lessons", seed, said, lessons)
+    three = np.where((genprm == lessons) & (genprm != UNKNOWN), genprm, UNKNOWN)
+    yield Rule("RPE, hard, annotator and judge agree", three)
+    yield _believed("belief, all, as many", seed, said, three)
+    yield Rule("belief >= 0.9", _agreed(Believed(0.9), seed.candidates))
+
+
+def _believed(name: str, seed: Seed, said: Mapping[str, Any], like: Ints) -> Rule:
+    found = first_errors(seed.counts, said)
+    best = np.argsort(-found.belief, kind="stable")[: int((like != UNKNOWN).sum())]
+    index = np.full(len(like), UNKNOWN)
+    index[best] = found.index[best]
+    return Rule(name, index)
+
+
+def _agreed(stage: Any, candidates: Sequence[Candidate]) -> Ints:
+    return _indices(one.agreed if isinstance(one, Candidate) else None for one in stage.apply(candidates).each)
+
+
+def _indices(found: Iterable[int | None]) -> Ints:
+    return np.array([UNKNOWN if index is None else index for index in found])
+
+
+def _hard(counts: Counts) -> list[tuple[int | None, ...]]:
+    return [tuple(None if v is None else int(v) for v in one.values) for one in label_arrays(counts, "hard").records()]
+
+
+def _with_labels(candidate: Candidate, labels: tuple[int | None, ...]) -> Candidate:
+    from dataclasses import replace
+
+    return replace(candidate, labels=labels)
+
+
+def values(run: Path, large: Path, completer: str) -> dict[str, float]:
+    """Brier score of soft and entropy labels, and how far they lie from the truth on average, by rollouts of many."""
+    solutions, _ = read_rollout_run(run / "truth")
+    lengths = {one.id: len(one.steps) for one in solutions}
+    many = Counts.from_rollouts(read_rollouts(large / "rollouts.jsonl"))
+    few = Counts.from_rollouts(
+        [
+            one
+            for one in read_rollouts(run / completer / "rollouts.jsonl")
+            if one.id in set(many.ids) | set(many.problem_ids)
+        ],
+        steps={name: lengths[name] for name in many.ids},
+    )
+    assert few.ids == many.ids
+    inner = ~many.last
+    truth = (many.correct / many.total)[inner]
+    found = {}
+    for name, rule, parameters in (
+        ("soft", "soft", {}),
+        *((f"entropy, eta {eta:g}", "entropy", {"eta": eta}) for eta in ETAS),
+    ):
+        given = label_arrays(few, rule, **parameters).values[inner]
+        noise = truth * (1 - truth)
+        found[f"{name}: Brier"] = float(((given - truth) ** 2 + noise).mean())
+        found[f"{name}: bias"] = float((given - truth).mean())
+    found["truth itself: Brier"] = float((truth * (1 - truth)).mean())
+    return found
+
+
+def summary(name: str, found: Sequence[Mapping[str, float]]) -> list[str]:
+    cells = [name]
+    for key in ("first error right", "precision", "recall", "kept"):
+        some = 100 * np.array([one[key] for one in found])
+        cells.append(f"{some.mean():.1f} ± {some.std(ddof=1):.1f}" if len(some) > 1 else f"{some.mean():.1f}")
+    return [*cells, " / ".join(f"{one['wrong labels']:.0f}" for one in found)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--large", type=Path, nargs="*", default=[], help="rollouts of many completions, one a run")
+    parser.add_argument("--out", type=Path, default=Path("runs/micro-table"))
+    options = parser.parse_args()
+    tables, figures = [], {}
+    for completer in ("weak", "strong"):
+        seeds = [read(run, completer) for run in options.runs if (run / completer / "rollouts.jsonl").exists()]
+        if not seeds:
+            continue
+        each = [{rule.name: rule.figures(seed.truth) for rule in rules(seed)} for seed in seeds]
+        rows = [summary(name, [one[name] for one in each]) for name in each[0]]
+        wrong = [float((seed.truth >= 0).mean()) for seed in seeds]
+        note = (
+            f"{len(seeds)} seeds, {' / '.join(str(len(seed.truth)) for seed in seeds)} solutions, of which "
+            f"{100 * float(np.mean(wrong)):.1f} % have a wrong step; in percent."
+        )
+        columns_ = ["rule", "first error right", "precision", "recall", "kept", "wrong labels"]
+        tables.append(table(f"Completions by the {completer} policy", columns_, rows, note))
+        figures[completer] = each
+    if options.large:
+        found = [values(run, large, "weak") for run, large in zip(options.runs, options.large, strict=True)]
+        rows = [[name, " / ".join(f"{one[name]:.4f}" for one in found)] for name in found[0]]
+        tables.append(table("Values against many completions", ["label", "each seed"], rows, ""))
+        figures["values"] = found
+    finish(options.out, tables, figures)
+
+
+if __name__ == "__main__":
+    main()
