@@ -221,6 +221,16 @@ class DataPlan(Options):
     """Of a solution, in the mean."""
 
 
+class Until(Options):
+    """Enough of what a stage keeps: earlier stages do more, round after round, until it has kept so much."""
+
+    kept: int = Field(gt=0)
+    grow: dict[str, dict[str, int]]
+    """What the options of earlier stages gain each round: ``{rollouts: {keep: 4}}``."""
+    rounds: int = Field(default=8, gt=0)
+    """At most so many rounds in all."""
+
+
 class Stage(Options):
     """One verb of a recipe with its options, which the verb itself checks."""
 
@@ -232,6 +242,7 @@ class Stage(Options):
     options: dict[str, Any] = {}
     data: DataPlan | None = None
     """What this stage reads, where it is not what the recipe reads."""
+    until: Until | None = None
 
 
 class Recipe(Options):
@@ -240,6 +251,18 @@ class Recipe(Options):
     name: str
     data: DataPlan | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _grows(self) -> Recipe:
+        before: dict[str, Stage] = {}
+        for stage in self.stages:
+            for name, options in {} if stage.until is None else stage.until.grow.items():
+                if name not in before:
+                    raise ValueError(f"stage '{stage.name}' grows '{name}', which is no stage before it")
+                if other := [key for key in options if not isinstance(before[name].options.get(key), int)]:
+                    raise ValueError(f"stage '{stage.name}' grows {name}.{other[0]}, which is no whole number there")
+            before[stage.name] = stage
+        return self
 
     def stage(self, verb: str) -> Stage:
         """The one stage of a verb. Raises ``RecipeError`` if there is none or more."""

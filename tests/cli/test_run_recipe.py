@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,48 @@ def test_all_stages_are_done_and_the_same_command_continues(recipe: Path, capsys
     assert "were finished before" in capsys.readouterr().out
     assert (out / "data/export/conversations/train.jsonl").read_bytes() == rows
     assert (out / "data/annotations.jsonl").read_bytes() == asked
+
+
+def kept(recipe: Path, folder: str) -> int:
+    return int(json.loads((recipe.parent / "out" / folder / "metrics.json").read_text())["kept"])
+
+
+def with_until(recipe: Path, **until: object) -> None:
+    whole = yaml.safe_load(recipe.read_text())
+    whole["stages"][1]["until"] = {"grow": {"rollouts": {"keep": 2}}, **until}
+    recipe.write_text(yaml.safe_dump(whole))
+
+
+def test_rounds_follow_until_enough_is_kept_and_use_what_is_there(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recipe) == 0
+    once = kept(recipe, "data")
+    first = set((recipe.parent / "out/data/annotations.jsonl").read_text().splitlines())
+    with_until(recipe, kept=once + 1)
+    capsys.readouterr()
+    assert run(recipe) == 0
+    assert f"data kept {once} of the {once + 1} wanted: round 2 follows" in capsys.readouterr().err
+    assert kept(recipe, "data") > once
+    assert first < set((recipe.parent / "out/data/annotations.jsonl").read_text().splitlines())
+    rows = recipe.parent / "out/data/export/conversations/train.jsonl"
+    in_rounds = rows.read_bytes()
+    shutil.rmtree(recipe.parent / "out")
+    assert run(recipe, "rollouts.keep=4") == 0
+    assert rows.read_bytes() == in_rounds
+
+
+def test_rounds_end_and_say_what_is_missing(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_until(recipe, kept=10_000, rounds=2)
+    assert run(recipe) == 0
+    assert "of the 10,000 wanted: that was the last of 2 rounds" in capsys.readouterr().err
+
+
+def test_only_whole_numbers_of_earlier_stages_can_grow(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for grow, said in (({"data": {"keep": 1}}, "no stage before it"), ({"rollouts": {"model": 1}}, "no whole number")):
+        with_until(recipe, kept=5, grow=grow)
+        assert run(recipe) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_can_begin_with_a_later_stage(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
