@@ -7,7 +7,7 @@ write. Time is tokens over a throughput that the caller states.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genprm.recipes import DataPlan, Recipe, Stage
@@ -50,6 +50,9 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
         else:
             kept[stage.name] = kept.get(stage.source or "", rows)
             plans.append(StagePlan(stage.name, stage.verb, "as the verb's own dry run says", None))
+        if stage.until is not None:
+            rounds = f"; one round of up to {stage.until.rounds}, until {stage.until.kept:,} are kept"
+            plans[-1] = replace(plans[-1], what=plans[-1].what + rounds)
     return plans
 
 
