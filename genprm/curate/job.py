@@ -213,10 +213,11 @@ def _write(run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Cur
     """Everything that is derived."""
     started = time.monotonic()
     write_lines(run.path / "labels.jsonl", (labels_to_dict(one) for one in assembled.labels))
-    kept, dropped = {one.id for one in sifted.kept}, {one.id: one for one in sifted.dropped}
+    kept, dropped = {one.id: one for one in sifted.kept}, {one.id: one for one in sifted.dropped}
     run.write_items(
         {
             **item,
+            "agreed": kept[item["id"]].agreed if item["id"] in kept else None,
             "kept": item["id"] in kept,
             "dropped_by": dropped[item["id"]].stage if item["id"] in dropped else None,
             "reason": dropped[item["id"]].reason if item["id"] in dropped else None,

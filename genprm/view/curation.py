@@ -22,8 +22,8 @@ EXAMPLES = 4
 """Solutions that are shown of those kept, and of each reason to drop one."""
 OUTCOME = "orm"
 """The rule that labels answers, not steps: it has no first error to compare."""
-ASKED = ("annotator", "judge", "human")
-"""Sources besides the label rules, as items.jsonl names them."""
+ASKED = ("annotator", "judge", "human", "agreed")
+"""Sources besides the label rules, as items.jsonl names them; the last is what a consensus settled on, where it did."""
 _UNITS = {"annotator": "annotations.jsonl", "judge": "judgements.jsonl"}
 _FACTS = (
     ("annotator.model", "annotator"),
@@ -153,7 +153,8 @@ _NO_METRICS: Mapping[str, Any] = {
 }  # fmt: skip
 _ITEM = {
     "id": str, "first_error": int | None, "annotator": int | None, "malformed": str | None, "judge": int | None,
-    "human": int | None, "code": list, "kept": bool, "dropped_by": str | None, "reason": str | None,
+    "human": int | None, "agreed": int | None, "code": list, "kept": bool, "dropped_by": str | None,
+    "reason": str | None,
 }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def first_errors(run: Path) -> dict[str, dict[str, int | None]]:
             first = min(wrong, default=99)
             found[one["rule"]][one["id"]] = None if min(blind, default=100) < first else first if wrong else -1
     for item in lines(run / "items.jsonl"):
-        for name in ("annotator", "judge"):
+        for name in ("annotator", "judge", "agreed"):
             found.setdefault(name, {})[item["id"]] = item[name]
     return found
 
@@ -155,7 +155,7 @@ def test_examples_of_every_fate_show_the_labels_of_every_rule(run: Path) -> None
         assert len(steps) == len(solutions[name]["steps"])
         for index, (number, text, count, *numbers, code) in enumerate(steps):
             assert int(number) == index and text.startswith(solutions[name]["steps"][index])
-            named = [one for one in ("annotator", "judge") if items[name][one] == index]
+            named = [one for one in ("annotator", "judge", "agreed") if items[name][one] == index]
             named += ["label"] * (solutions[name]["label"] == index)
             assert text.removeprefix(solutions[name]["steps"][index]).split() == named
             assert count == "{}/{}".format(*values[name, "orm"]["counts"][index])
