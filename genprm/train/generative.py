@@ -282,7 +282,8 @@ def _run(
             first_batch=step * options.accumulate * int(os.environ.get("WORLD_SIZE", "1")),
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        with progress.stoppable():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         folder = save_model(model, tokenizer, out / "model")
     steps = int(trainer.state.global_step)
     facts = Facts(

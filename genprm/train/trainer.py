@@ -7,7 +7,10 @@ come prepared, and its preparation is switched off.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -132,7 +135,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
-    """Ends the training at its pace, saves by the clock, and writes one JSON line for each log entry."""
+    """Ends the training at its pace or when asked to, saves by the clock, writes a JSON line for each log entry."""
 
     def __init__(
         self, pace: Pace, log: Path, checkpoint_s: float, report: Callable[[str], None], *, tokens: int = 0
@@ -144,6 +147,36 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Trained on so far, those of earlier runs included; padding is not counted."""
         self._mark = (tokens, 0.0)
         self.last_loss: float | None = None
+        self.stopped = False
+        """Somebody asked for an end; the step that runs is finished and saved."""
+
+    @contextlib.contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """While it holds, a first Ctrl-C or SIGTERM saves a checkpoint and ends the training; a second ends it at once.
+
+        Raises ``KeyboardInterrupt`` at the end where there was one. Only the main thread hears signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def give_back() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def asked(*_: Any) -> None:
+            self.stopped = True
+            give_back()
+
+        for number in before:
+            signal.signal(number, asked)
+        try:
+            yield
+        finally:
+            give_back()
+        if self.stopped:
+            raise KeyboardInterrupt
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pace.begin()
@@ -153,6 +186,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if self._pace.share(state.global_step) >= 1:
             control.should_training_stop = True
             control.should_log = True
+        elif self.stopped:
+            control.should_save = control.should_training_stop = True
         elif time.monotonic() - self._saved >= self._checkpoint_s:
             control.should_save = True
 

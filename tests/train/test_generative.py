@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,25 @@ def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_pa
     train(recipe, cut, overrides=overrides, report=said.append)
     assert any(line.startswith("continuing from step 4") for line in said)
     assert losses(cut)[-4:] == pytest.approx(losses(whole)[-4:], abs=1e-4)
+
+
+def test_a_training_that_is_asked_to_stop_saves_the_step_it_is_at(recipe: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    overrides = ["max_steps=8", "log_every=1"]
+    train(recipe, whole, overrides=overrides)
+
+    def stop_later(line: str) -> None:
+        if line.startswith("step 5 "):
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, cut, overrides=overrides, report=stop_later)
+    assert signal.getsignal(signal.SIGTERM) == before
+    said: list[str] = []
+    train(recipe, cut, overrides=overrides, report=said.append)
+    assert any(line.startswith(("continuing from step 5", "continuing from step 6")) for line in said)
+    assert losses(cut) == pytest.approx(losses(whole), abs=1e-4)
 
 
 def test_a_dry_run_plans_and_writes_nothing(recipe: Path, tmp_path: Path) -> None:
