@@ -20,6 +20,7 @@ from genprm.curate.human import read_annotations
 from genprm.curate.judge import majority
 from genprm.curate.labels import RULES, Labelled, label_arrays
 from genprm.curate.options import Curation
+from genprm.curate.posterior import LEAST
 from genprm.curate.reformat import Malformed, Reformatted, reformat
 from genprm.engines import Tokenizer
 from genprm.errors import InputError
@@ -66,6 +67,11 @@ def known(solutions: Sequence[Solution], rollouts: Sequence[Rollout], options: C
         raise InputError(
             f"these counts were sampled until '{sorted(counts.rules)[0]}' was settled, which consensus 'belief' "
             "cannot weigh; sample without --adaptive, or take another consensus"
+        )
+    if options.consensus == "belief" and len(solutions) < LEAST:
+        raise InputError(
+            f"consensus 'belief' learns what each source is worth, which takes {LEAST} solutions or more, and here are "
+            f"{len(solutions)}; keep more, or take another consensus"
         )
     compared = label_arrays(counts, options.rule, confidence=options.confidence, **options.parameters)
     targets = label_arrays(counts, options.targets, confidence=None, **options.target_parameters)

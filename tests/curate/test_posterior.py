@@ -73,7 +73,7 @@ def wrong_among(found: Posterior, world: World, kept: int) -> int:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return simulate(0)
+    return simulate(0, 2000)
 
 
 def first_by_progress(world: World) -> Ints:
@@ -95,13 +95,13 @@ def test_counts_alone_name_more_first_errors_than_a_threshold(world: World) -> N
     assert (found.index == world.truth).mean() > (first_by_progress(world) == world.truth).mean()
 
 
-def test_beliefs_are_what_they_say(world: World) -> None:
-    found = first_errors(world.counts, world.sources)
-    right = found.index == world.truth
-    for low, high in ((0.5, 0.75), (0.75, 0.95), (0.95, 1.01)):
-        chosen = (found.belief >= low) & (found.belief < high)
-        assert chosen.sum() > 50
-        assert abs(right[chosen].mean() - found.belief[chosen].mean()) < 0.1
+@pytest.mark.parametrize("named", [(), ("annotator",), ("annotator", "judge")])
+def test_beliefs_are_what_they_say(world: World, named: tuple[str, ...]) -> None:
+    """The expected calibration error: shares of right labels against beliefs, bin by bin."""
+    found = first_errors(world.counts, {name: world.sources[name] for name in named})
+    right, bins = found.index == world.truth, np.searchsorted((0.5, 0.75, 0.9, 0.95, 0.99), found.belief)
+    off = sum(abs(right[bins == one].sum() - found.belief[bins == one].sum()) for one in range(6))
+    assert off / len(right) < 0.03
 
 
 def test_what_a_source_is_worth_is_learned_without_the_truth(world: World) -> None:
@@ -111,6 +111,38 @@ def test_what_a_source_is_worth_is_learned_without_the_truth(world: World) -> No
         assert unanimous > divided + 0.2
     assert found.sources["annotator"][1, 0] > found.sources["judge"][1, 0]
     assert abs(found.hazard - 0.15) < 0.04
+
+
+def test_a_wrong_answer_is_never_free_of_errors(world: World) -> None:
+    """Whatever the readers say: they may all miss the same error."""
+    blind = Votes(np.full(len(world.truth), -1), np.ones(len(world.truth), dtype=bool))
+    found = first_errors(world.counts, {"annotator": blind, "judge": blind})
+    assert not ((found.index == -1) & (world.counts.answer == 0)).any()
+
+
+@pytest.mark.parametrize("clean", [0, 20, 60, 100])
+def test_the_cases_are_not_exchanged_where_most_solutions_are_alike(clean: int) -> None:
+    """Values that rise to a right answer, or rise and then fall to a wrong one."""
+    rng = np.random.default_rng(clean)
+    rows = []
+    for n in range(200):
+        shares = (0.5, 0.6, 0.8, 1.0) if n < clean else (0.5, 0.6, 0.05, 0.0)
+        rows.append(rollout(f"p{n}", n, -1, rng.binomial(K, shares[0]), K))
+        rows += [rollout(f"s{n}", n, t, rng.binomial(K, p), K) for t, p in enumerate(shares[1:3])]
+        rows.append(rollout(f"s{n}", n, 2, int(shares[3]), 1))
+    found = first_errors(Counts.from_rollouts(rows), {})
+    truth = np.where(np.arange(200) < clean, -1, 1)
+    sure = found.belief >= 0.9
+    assert sure.sum() > 80 and (found.index == truth)[sure].mean() > 0.97
+
+
+def test_errors_in_solutions_of_one_step_are_as_likely_as_they_are() -> None:
+    rng = np.random.default_rng(3)
+    truth = [(0 if rng.random() < 0.3 else -1, 1) for _ in range(600)]
+    rows = [rollout(f"p{n}", n, -1, 8, K) for n in range(600)]
+    rows += [rollout(f"s{n}", n, 0, rng.random() < (0.98 if t < 0 else 0.1), 1) for n, (t, _) in enumerate(truth)]
+    found = first_errors(Counts.from_rollouts(rows), {"annotator": votes(rng, truth, 0.75)})
+    assert abs((1 - found.probabilities[:, -1]).mean() - np.mean([t >= 0 for t, _ in truth])) < 0.06
 
 
 def test_probabilities_add_up_and_end_with_the_solution(world: World) -> None:
@@ -130,5 +162,7 @@ def test_votes_that_do_not_fit_are_refused(world: World) -> None:
     far = replace(world.annotator, index=np.full(len(world.truth), 40))
     with pytest.raises(InputError, match="votes of 'annotator' do not fit"):
         first_errors(world.counts, {"annotator": far})
+    with pytest.raises(InputError, match="rounds is 0"):
+        first_errors(world.counts, {}, rounds=0)
     with pytest.raises(InputError, match="do not fit"):
         first_errors(world.counts, {"annotator": Votes(np.zeros(3, dtype=np.int64), np.ones(3, dtype=bool))})
