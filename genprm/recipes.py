@@ -222,10 +222,11 @@ class DataPlan(Options):
 
 
 class Until(Options):
-    """Enough of what a stage keeps: earlier stages do more, round after round, until it has kept so much."""
+    """Enough of a data set: earlier stages do more, round after round, until a curation has exported so much."""
 
     kept: int = Field(gt=0)
-    grow: dict[str, dict[str, int]]
+    """Rows, of the format that has the fewest."""
+    grow: dict[str, dict[str, int]] = Field(min_length=1)
     """What the options of earlier stages gain each round: ``{rollouts: {keep: 4}}``."""
     rounds: int = Field(default=8, gt=0)
     """At most so many rounds in all."""
@@ -256,10 +257,12 @@ class Recipe(Options):
     def _grows(self) -> Recipe:
         before: dict[str, Stage] = {}
         for stage in self.stages:
-            for name, options in {} if stage.until is None else stage.until.grow.items():
+            if stage.until is not None and stage.verb != "curate":
+                raise ValueError(f"stage '{stage.name}' has 'until', but only a stage 'curate' exports rows to count")
+            for name, options in () if stage.until is None else stage.until.grow.items():
                 if name not in before:
                     raise ValueError(f"stage '{stage.name}' grows '{name}', which is no stage before it")
-                if other := [key for key in options if not isinstance(before[name].options.get(key), int)]:
+                if other := [key for key in options if type(before[name].options.get(key)) is not int]:
                     raise ValueError(f"stage '{stage.name}' grows {name}.{other[0]}, which is no whole number there")
             before[stage.name] = stage
         return self
@@ -363,6 +366,8 @@ def _root(tree: dict[str, Any], parts: list[str], override: str) -> tuple[dict[s
     stages = tree.get("stages")
     found = [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
     named = {stage.get("name"): stage for stage in found}
+    if len(parts) > 2 and parts[0] in named and parts[1] == "until":
+        return named[parts[0]], parts[1:]
     if len(parts) > 1 and parts[0] in named:
         return named[parts[0]].setdefault("options", {}), parts[1:]
     if len(found) == 1:

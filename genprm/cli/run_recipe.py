@@ -3,7 +3,7 @@
 A stage is a command line: ``{verb: rollout, options: {in: gsm8k, model: NAME, k: 16}}`` is ``genprm rollout gsm8k
 --model NAME --k 16 --out DIR/STAGE``. So a recipe can do nothing that the command line cannot, and each stage is
 checked, continued and reported by its own verb. Where a stage says ``until``, earlier ones are continued with more
-(solutions kept of a problem, say) until it has kept enough.
+(solutions kept of a problem, say) until it has exported enough (``rounds``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rich.text import Text
 
 from genprm import planning, recipes
 from genprm.cli import console
+from genprm.cli.rounds import Rounds
 from genprm.errors import RecipeError
 from genprm.recipes import Recipe, Stage
-from genprm.runs.directory import read_metrics
 
 THROUGHPUT = 2500.0
 """Tokens a second on one GPU, for the plan: what is assumed unless stated."""
@@ -44,43 +44,32 @@ def run(
 
     loaded = recipes.load(recipe, overrides or ())
     stages = _from(loaded, first)
-    commands = [command(stage, loaded, recipe, overrides or (), out) for stage in stages]
+    _check(loaded)
+    rounds = Rounds(loaded, out)
+    commands = [command(rounds.grown(stage), loaded, recipe, overrides or (), out) for stage in stages]
     if dry_run:
         _plan(loaded, commands, limit, tokens_per_s)
         return
-    place, rounds = 0, 1
+    place = 0
     while place < len(stages):
         stage = stages[place]
-        line = command(_grown(stage, stages, rounds), loaded, recipe, overrides or (), out)
+        line = command(rounds.grown(stage), loaded, recipe, overrides or (), out)
         line += [] if limit is None or stage.verb != "rollout" else ["--limit", str(limit)]
         line += [] if ray is None or stage.verb not in ("rollout", "curate", "verify") else ["--ray", ray]
         console.err().rule(Text(f"{stage.name}: genprm {shlex.join(line)}"), align="left", style="dim")
         if code := cli.run(line):
             raise typer.Exit(code)
-        place += 1
-        if stage.until is not None and _short(stage, out, rounds):
-            place, rounds = [one.name in stage.until.grow for one in stages].index(True), rounds + 1
+        again = rounds.back_to(stage, stages)
+        place = place + 1 if again is None else again
 
 
-def _short(stage: Stage, out: Path, rounds: int) -> bool:
-    """Whether a stage has kept less than it is to, and may go another round."""
-    until = stage.until
-    kept = read_metrics(out / stage.name).get("kept", 0)
-    if until is None or kept >= until.kept:
-        return False
-    more = rounds < until.rounds
-    what = f"round {rounds + 1} follows" if more else f"that was the last of {rounds} rounds"
-    console.err().print(f"{stage.name} kept {kept:,} of the {until.kept:,} wanted: {what}", soft_wrap=True)
-    return more
+def _check(recipe: Recipe) -> None:
+    """What a later stage would refuse is refused before the first is done. Raises ``RecipeError``."""
+    from genprm.curate.options import Curation
 
-
-def _grown(stage: Stage, stages: Sequence[Stage], rounds: int) -> Stage:
-    """A stage as it is in a round: with what stages behind it want it to gain."""
-    gained: dict[str, int] = {}
-    for other in stages:
-        for key, by in {} if other.until is None else other.until.grow.get(stage.name, {}).items():
-            gained[key] = gained.get(key, 0) + by * (rounds - 1)
-    return stage.model_copy(update={"options": stage.options | {k: stage.options[k] + n for k, n in gained.items()}})
+    for stage in recipe.stages:
+        if stage.verb == "curate":
+            recipes.check(Curation, dict(stage.options), f"stage '{stage.name}'")
 
 
 def command(stage: Stage, recipe: Recipe, source: str, overrides: Sequence[str], out: Path) -> list[str]:

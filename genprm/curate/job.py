@@ -32,7 +32,7 @@ from genprm.curate.filters import Sifted, Stage, sift
 from genprm.curate.options import Curation
 from genprm.engines import Tokenizer
 from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
-from genprm.records import labels_to_dict, read_lines, read_rollouts, read_solutions, write_lines
+from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun
@@ -113,7 +113,7 @@ async def curate(
             terms = (await held.get(opening)).facts
             identity[opening.task] = {**plain[opening.task], "resolved": terms.identity}
         configuration = Configuration("curate", identity, extent, str(source))
-        with RunDirectory.open(out, configuration, _in_order(out, solutions), units=UNITS["annotator"]) as run:
+        with RunDirectory.open(out, configuration, solutions, units=UNITS["annotator"], by_id=True) as run:
             run.write_environment(environment(**identity))
             for opening in openings:
                 units = run.units if opening.task == "annotator" else run.open_units(UNITS["judge"])
@@ -127,15 +127,6 @@ async def curate(
             return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options))
     finally:
         await held.aclose()
-
-
-def _in_order(out: Path, solutions: Sequence[Solution]) -> list[Solution]:
-    """Those that an earlier run of the folder had first: more of a problem may be kept by now, in between them."""
-    stored = out / "solutions.jsonl"
-    places = (
-        {record.get("id"): place for place, (_, record) in enumerate(read_lines(stored))} if stored.exists() else {}
-    )
-    return sorted(solutions, key=lambda solution: places.get(solution.id, len(places)))
 
 
 async def _ask(

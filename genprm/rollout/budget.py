@@ -51,6 +51,10 @@ class Budget:
                 return count
             count = min(count + self.batch, self.most)
 
+    def wave(self, index: int) -> int:
+        """Which wave a sample belongs to: 0 for the initial one."""
+        return 0 if index < self.initial else 1 + (index - self.initial) // self.batch
+
     def _enough(self, tally: Mapping[Outcome, int]) -> bool:
         right, wrong = self.halves
         return tally["correct"] >= right and tally["incorrect"] >= wrong
@@ -88,7 +92,10 @@ def select(candidates: Iterable[Candidate], budget: Budget, run_seed: int, probl
 
     Of samples that say the same one can be kept: another would be rolled out to learn nothing new.
     """
-    drawn = sorted(candidates, key=lambda one: digest("selection", run_seed, problem_id, one.index))
+    # Wave by wave: where more are kept later, for which more may be sampled, earlier choices stand.
+    drawn = sorted(
+        candidates, key=lambda one: (budget.wave(one.index), digest("selection", run_seed, problem_id, one.index))
+    )
     distinct: dict[tuple[str, ...], Candidate] = {}
     for one in drawn:
         distinct.setdefault(one.steps, one)

@@ -64,24 +64,24 @@ class RunDirectory:
         records_name: str = SOLUTIONS,
         units: str = VOTES,
         mark: Mark = lambda line: False,
+        by_id: bool = False,
     ) -> RunDirectory:
         """Create the directory, or continue the run of the same identity that it holds.
 
         Nothing is written before every check has passed. Raises ``IdentityError`` for a run of another identity or
-        of other records (more or fewer of the same records continue it), ``InputError`` for a folder that is not a
-        run directory or that another process holds.
+        of other records (more or fewer of the same records continue it; in any order, if ``by_id``), ``InputError``
+        for a folder that is not a run directory or that another process holds.
         """
         path = Path(path)
-        check_folder(path, configuration, records, records_name)
+        check_folder(path, configuration, records, records_name, by_id=by_id)
         try:
             (path / "log").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
         lock = _lock(path)
         try:
-            check_folder(
-                path, configuration, records, records_name
-            )  # again: another process may have made it meanwhile
+            # Again: another process may have made it meanwhile.
+            check_folder(path, configuration, records, records_name, by_id=by_id)
             cut_torn_line(path / ERRORS)
             run = cls(path, UnitFile(path / units, mark), lock)
         except BaseException:
@@ -149,12 +149,13 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def check_folder(
-    path: Path, configuration: Configuration, records: Sequence[Record], records_name: str = SOLUTIONS
-) -> None:
+    path: Path, configuration: Configuration, records: Sequence[Record], records_name: str = SOLUTIONS, *,
+    by_id: bool = False,
+) -> None:  # fmt: skip
     """Raises what ``RunDirectory.open`` would raise for what the folder holds. Writes nothing."""
     if (stored := begun(path)) is not None:
         configuration.require_same(stored, path)
-        _require_same_records(path, records, records_name)
+        _require_same_records(path, records, records_name, by_id)
 
 
 def begun(path: Path) -> Configuration | None:
@@ -179,12 +180,21 @@ def begun(path: Path) -> Configuration | None:
     return None
 
 
-def _require_same_records(path: Path, records: Sequence[Record], name: str) -> None:
-    """The shorter list of records must be the beginning of the longer one: then only the limit changed."""
+def _require_same_records(path: Path, records: Sequence[Record], name: str, by_id: bool) -> None:
+    """The shorter list of records must be the beginning of the longer one: then only the limit changed.
+
+    ``by_id``: records of one id must be the same, wherever they stand.
+    """
     if not (path / name).exists():
         raise IdentityError(f"{path} holds a run on other input: it has no {name}; choose another --out folder")
-    for number, ((_, there), given) in enumerate(zip(read_lines(path / name), records, strict=False), start=1):
-        here = json.loads(dump_line(_record(given)))
+    given = (json.loads(dump_line(_record(record))) for record in records)
+    stored = (there for _, there in read_lines(path / name))
+    if by_id:
+        known = {there.get("id"): there for there in stored}
+        pairs = ((known.get(here.get("id"), here), here) for here in given)
+    else:
+        pairs = ((there, here) for there, here in zip(stored, given, strict=False))
+    for number, (there, here) in enumerate(pairs, start=1):
         if there != here:
             raise IdentityError(
                 f"{path} holds a run on other input: its record {number} is '{there.get('id')}', "

@@ -56,8 +56,8 @@ def test_all_stages_are_done_and_the_same_command_continues(recipe: Path, capsys
     assert (out / "data/annotations.jsonl").read_bytes() == asked
 
 
-def kept(recipe: Path, folder: str) -> int:
-    return int(json.loads((recipe.parent / "out" / folder / "metrics.json").read_text())["kept"])
+def exported(recipe: Path) -> int:
+    return len((recipe.parent / "out/data/export/conversations/train.jsonl").read_text().splitlines())
 
 
 def with_until(recipe: Path, **until: object) -> None:
@@ -66,36 +66,70 @@ def with_until(recipe: Path, **until: object) -> None:
     recipe.write_text(yaml.safe_dump(whole))
 
 
-def test_rounds_follow_until_enough_is_kept_and_use_what_is_there(
+def test_rounds_follow_until_enough_is_exported_and_use_what_is_there(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recipe) == 0
-    once = kept(recipe, "data")
+    once = exported(recipe)
     first = set((recipe.parent / "out/data/annotations.jsonl").read_text().splitlines())
     with_until(recipe, kept=once + 1)
     capsys.readouterr()
     assert run(recipe) == 0
-    assert f"data kept {once} of the {once + 1} wanted: round 2 follows" in capsys.readouterr().err
-    assert kept(recipe, "data") > once
+    assert f"data has {once} of the {once + 1} wanted: round 2 follows" in capsys.readouterr().err
+    assert exported(recipe) > once
     assert first < set((recipe.parent / "out/data/annotations.jsonl").read_text().splitlines())
     rows = recipe.parent / "out/data/export/conversations/train.jsonl"
     in_rounds = rows.read_bytes()
     shutil.rmtree(recipe.parent / "out")
-    assert run(recipe, "rollouts.keep=4") == 0
+    assert run(recipe, "rollouts.keep=4", "data.until.kept=1") == 0
     assert rows.read_bytes() == in_rounds
 
 
-def test_rounds_end_and_say_what_is_missing(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with_until(recipe, kept=10_000, rounds=2)
+def test_rounds_end_where_nothing_is_added_and_go_on_where_they_were(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_until(recipe, kept=10_000, rounds=20)
     assert run(recipe) == 0
-    assert "of the 10,000 wanted: that was the last of 2 rounds" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the last round added no solution, so no other follows" in said
+    rounds = said.count("follows\n")
+    assert 3 <= rounds < 19
+    assert run(recipe, "data.until.rounds=2") == 0
+    said = capsys.readouterr()
+    assert "that was the last of" in said.err and "were finished before" in said.out
+    assert run(recipe, "rollouts.keep=2") == 0, "fewer are no harm"
 
 
-def test_only_whole_numbers_of_earlier_stages_can_grow(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for grow, said in (({"data": {"keep": 1}}, "no stage before it"), ({"rollouts": {"model": 1}}, "no whole number")):
-        with_until(recipe, kept=5, grow=grow)
-        assert run(recipe) == 2
-        assert said in " ".join(capsys.readouterr().err.split())
+def test_a_run_that_begins_behind_what_would_grow_says_so(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_until(recipe, kept=10_000, rounds=1)
+    assert run(recipe) == 0
+    with_until(recipe, kept=10_000)
+    assert run(recipe, "--from", "data") == 0
+    assert "no round follows, for it begins with 'rollouts'; leave out --from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ({"grow": {"data": {"keep": 1}}}, "no stage before it"),
+        ({"grow": {"rollouts": {"model": 1}}}, "no whole number"),
+        ({"grow": {}}, "at least 1"),
+    ],
+)
+def test_only_whole_numbers_of_earlier_stages_can_grow(
+    recipe: Path, until: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_until(recipe, kept=5, **until)
+    assert run(recipe) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (recipe.parent / "out").exists()
+
+
+def test_what_a_later_stage_would_refuse_is_refused_before_the_first(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recipe, "data.nonsense=1") == 2
+    assert "nonsense" in capsys.readouterr().err and not (recipe.parent / "out").exists()
 
 
 def test_a_run_can_begin_with_a_later_stage(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

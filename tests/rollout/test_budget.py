@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,9 +56,27 @@ def test_half_are_right_and_half_wrong_with_backfill(flags: list[bool], keep: in
 
 def test_the_choice_depends_on_the_seed_and_leaves_repetitions_out() -> None:
     candidates = [Candidate(index, index % 2 == 0, (str(index),)) for index in range(40)]
-    assert len({select(candidates, BUDGET, seed, "p") for seed in range(8)}) > 4
+    wide = replace(BUDGET, initial=40, most=40)
+    assert len({select(candidates, wide, seed, "p") for seed in range(8)}) > 4
     same = [Candidate(index, index % 2 == 0, (str(index % 2),)) for index in range(40)]
     assert len(select(same, BUDGET, 0, "p")) == 2
+
+
+def test_more_kept_later_are_those_kept_before_and_others() -> None:
+    """Also where more had to be sampled for them."""
+    for seed in range(300):
+        rng = random.Random(seed)
+        right = [rng.random() < 0.3 for _ in range(BUDGET.most)]
+        before: set[int] = set()
+        for keep in (2, 4, 6):
+            budget = replace(BUDGET, keep=keep)
+            known: dict[int, Outcome] = {}
+            while len(known) < budget.size(known):
+                known[len(known)] = "correct" if right[len(known)] else "incorrect"
+            candidates = [Candidate(index, right[index], (str(index),)) for index in known]
+            now = set(select(candidates, budget, 0, "p"))
+            assert before <= now
+            before = now
 
 
 def test_difficulty_counts_valid_samples_and_pass_at_1_all() -> None:
