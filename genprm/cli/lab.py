@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 def lab(
     run: Annotated[Path | None, typer.Argument(help="A rollout run to label with --truth.", metavar="[RUN]")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Solutions to print.")] = 6,
-    split: Annotated[Literal["train", "curate", "test"], typer.Option(help="Part of the world.")] = "train",
+    split: Annotated[
+        Literal["train", "curate", "test"] | None,
+        typer.Option(help="Part of the world; default: train, and curate for --problems."),
+    ] = None,
     held_out: Annotated[bool, typer.Option("--held-out", help="The story families that training never saw.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed, other problems.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Solution records, for genprm verify.")] = False,
@@ -41,21 +44,23 @@ def lab(
         raise InputError("RUN and --truth PROBLEMS go together, and without --problems; give both or neither")
     if (out is None) != (run is None and problems is None):
         raise InputError("--out is for --problems and for RUN, which need it; give the two together")
+    if problems is not None and (held_out or as_json):
+        raise InputError("--held-out and --json are for solutions, not for --problems; leave them out")
     if out is None:
-        _print(limit, "test" if held_out else split, held_out, seed, as_json)
-    elif run is not None and truth is not None:
-        from genprm.lab.runs import label_run
+        _print(limit, "test" if held_out else split or "train", held_out, seed, as_json)
+        return
+    from genprm.lab.runs import label_run, write_problems
 
-        found = label_run(run, truth, out)
-        steps = ", ".join(f"{count} {finding}" for finding, count in found.most_common())
-        console.out().print(f"{out}: {found.total()} steps labelled: {steps}", soft_wrap=True, highlight=False)
-    else:
-        from genprm.lab.runs import problem_records
-        from genprm.records.lines import write_lines
-
-        out.mkdir(parents=True, exist_ok=True)
-        write_lines(out / "problems.jsonl", problem_records(problems or 1, seed, split))
-        console.out().print(f"{problems} problems in {out / 'problems.jsonl'}", soft_wrap=True, highlight=False)
+    try:
+        if run is not None and truth is not None:
+            found = label_run(run, truth, out)
+            steps = ", ".join(f"{count} {finding}" for finding, count in found.most_common())
+            said = f"{out}: {found.total()} steps labelled: {steps}"
+        else:
+            said = f"{write_problems(out, problems or 1, seed, split or 'curate')} problems in {out / 'problems.jsonl'}"
+    except OSError as error:
+        raise InputError(f"{error.filename or out}: {error.strerror}; choose another --out folder") from error
+    console.out().print(said, soft_wrap=True, highlight=False)
 
 
 def _print(limit: int, split: Literal["train", "curate", "test"], held_out: bool, seed: int, as_json: bool) -> None:

@@ -10,12 +10,11 @@ completes, annotates or judges works on files that hold none.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from genprm.errors import InputError
 from genprm.lab.policy import policy_problem
@@ -42,6 +41,15 @@ def problem_records(count: int, seed: int, split: Split) -> list[dict[str, Any]]
     return list(made.values())
 
 
+def write_problems(out: Path, count: int, seed: int, split: Split) -> int:
+    """``problems.jsonl`` in ``out``; how many there are. Raises ``InputError`` for a folder that holds other things."""
+    _refuse_others(out, {"problems.jsonl"}, needed="problems.jsonl")
+    records = problem_records(count, seed, split)
+    out.mkdir(parents=True, exist_ok=True)
+    write_lines(out / "problems.jsonl", records)
+    return len(records)
+
+
 def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
     """Copy a rollout run of such problems to ``out``, with the truth of its solutions; what the steps are, counted.
 
@@ -50,6 +58,7 @@ def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
     """
     if not (run / "selected.jsonl").exists() or not (run / "rollouts.jsonl").exists():
         raise InputError(f"{run} is no rollout run (no selected.jsonl and rollouts.jsonl); run genprm rollout first")
+    _refuse_others(out, {"selected.jsonl", "truth.jsonl", "rollouts.jsonl"}, needed="truth.jsonl")
     worlds = {
         str(record.get("id")): _world_problem(record, f"{problems}:{line}") for line, record in read_lines(problems)
     }
@@ -62,24 +71,38 @@ def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     labelled, truths = [], []
     for solution in solutions:
+        if solution.problem != worlds[str(solution.problem_id)].text:
+            raise InputError(f"solution '{solution.id}' of {run} has another problem text than {problems} has")
         truth = check(worlds[str(solution.problem_id)], solution.steps)
         found.update(step.finding for step in truth)
         labelled.append(solution_to_dict(replace(solution, label=first_error(truth))))
         truths.append(
             {"id": solution.id, "findings": [s.finding for s in truth], "prefix_ok": [s.prefix_ok for s in truth]}
         )
+    counts = (run / "rollouts.jsonl").read_bytes()
     out.mkdir(parents=True, exist_ok=True)
-    write_lines(out / "selected.jsonl", labelled)
     write_lines(out / "truth.jsonl", truths)
-    shutil.copyfile(run / "rollouts.jsonl", out / "rollouts.jsonl")
+    write_lines(out / "selected.jsonl", labelled)
+    (out / "rollouts.jsonl").write_bytes(counts)
     return found
+
+
+def _refuse_others(out: Path, own: set[str], needed: str) -> None:
+    """Refuse a folder that holds anything but what is written there; ``needed`` tells an earlier copy from a run."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder")
+    there = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if there and (not there <= own or needed not in there):
+        raise InputError(f"{out} holds other things ({sorted(there)[0]}); give a folder of its own")
 
 
 def _world_problem(record: Mapping[str, Any], place: str) -> WorldProblem:
     world = record.get("world")
     if not isinstance(world, Mapping) or not isinstance(world.get("seed"), int):
         raise InputError(f"{place}: 'world' is missing or no seed; make problems with genprm lab --problems")
-    problem = policy_problem(world["seed"], world.get("split", "curate"))
+    if world.get("split") not in get_args(Split):
+        raise InputError(f"{place}: 'world.split' is {world.get('split')!r}; it is one of {', '.join(get_args(Split))}")
+    problem = policy_problem(world["seed"], world["split"])
     if problem.text != record.get("problem"):
         raise InputError(
             f"{place}: seed {world['seed']} draws another problem here; make the problems and the run again"

@@ -28,9 +28,10 @@ from genprm.lab.program import Expression, Node, Operand
 from genprm.lab.story import pair_node
 from genprm.lab.world import WorldProblem
 
-Finding = Literal["right", "arithmetic", "expression", "value", "answer", "unread"]
+Finding = Literal["right", "arithmetic", "expression", "value", "reason", "answer", "unread"]
 """What is wrong with a step: ``arithmetic`` the right calculation with a wrong result, ``expression`` a calculation of
-something else, ``value`` a bare claim that is not so, ``answer`` another answer than the steps give."""
+something else, ``value`` a bare claim that is not so, ``reason`` a quoted sentence that has nothing to do with it,
+``answer`` another answer than the steps give."""
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _EXPRESSION = r"[(\d][\d.()+\-*/x ]* [+\-*/x] [\d.()+\-*/x ]*[)\d]"
@@ -92,11 +93,14 @@ def check(problem: WorldProblem, steps: Sequence[str]) -> tuple[StepTruth, ...]:
     ok = True
     for step in steps:
         text, boxed = split_answer(re.sub(r"^\s*Step \d+: ", "", step))
-        statement = _read(_after_quote(text, problem.text), known)
+        quoted, text = _quoted(text, problem.text)
+        statement = _read(text, known)
         finding: Finding = "unread"
         holds = False
         if statement is not None:
             finding, holds = _judge(problem, statement, claimed)
+            if finding == "right" and quoted and statement.node.because and quoted not in statement.node.because:
+                finding, holds = "reason", False
             claimed.setdefault(statement.node.name, []).append(statement.value)
         if finding == "right" and boxed is not None and not _concludes(problem, boxed, claimed):
             finding, holds = "answer", False
@@ -164,11 +168,13 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _after_quote(text: str, story: str) -> str:
-    """A step without the sentence of the story that it quotes at its beginning, if it does."""
-    quoted, _, rest = text.rpartition(", so ")
-    sentences = re.split(r"(?<=\.) ", story)
-    return rest if f"{quoted}." in sentences else text
+def _quoted(text: str, story: str) -> tuple[str, str]:
+    """The sentence of the story that a step quotes at its beginning, empty if it does not, and the step without it."""
+    for sentence in re.split(r"(?<=\.) ", story):
+        opening = f"{sentence.removesuffix('.')}, so "
+        if text.startswith(opening):
+            return sentence, text[len(opening) :]
+    return "", text
 
 
 def _read(text: str, known: Mapping[str, Node]) -> _Statement | None:

@@ -9,7 +9,7 @@ import pytest
 
 from genprm.errors import InputError
 from genprm.lab.policy import policy_problem
-from genprm.lab.runs import label_run, problem_records
+from genprm.lab.runs import label_run, problem_records, write_problems
 from genprm.lab.world import solve
 from genprm.records import read_solutions
 from genprm.records.lines import write_lines
@@ -69,3 +69,29 @@ def test_other_problems_are_refused_and_nothing_is_written(run: Path, tmp_path: 
     with pytest.raises(InputError, match="is no rollout run"):
         label_run(tmp_path, problems, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_that_is_there_is_written_over(run: Path, tmp_path: Path) -> None:
+    problems, before = tmp_path / "problems.jsonl", (run / "selected.jsonl").read_bytes()
+    for folder in (run, tmp_path):
+        with pytest.raises(InputError, match="holds other things"):
+            label_run(run, problems, folder)
+        with pytest.raises(InputError, match="holds other things"):
+            write_problems(folder, 3, 0, "curate")
+    with pytest.raises(InputError, match="is a file"):
+        label_run(run, problems, problems)
+    assert (run / "selected.jsonl").read_bytes() == before
+    label_run(run, problems, tmp_path / "out")
+    label_run(run, problems, tmp_path / "out")  # the same copy again
+    assert write_problems(tmp_path / "made", 3, 0, "curate") == write_problems(tmp_path / "made", 3, 0, "curate") == 3
+
+
+def test_a_split_that_is_none_and_another_text_are_refused(run: Path, tmp_path: Path) -> None:
+    first, *others = (json.loads(line) for line in (tmp_path / "problems.jsonl").read_text().splitlines())
+    write_lines(tmp_path / "other.jsonl", [first | {"world": {"seed": 300_000, "split": "nosuch"}}, *others])
+    with pytest.raises(InputError, match=r"other.jsonl:1: 'world.split' is 'nosuch'"):
+        label_run(run, tmp_path / "other.jsonl", tmp_path / "out")
+    rows = [json.loads(line) for line in (run / "selected.jsonl").read_text().splitlines()]
+    write_lines(run / "selected.jsonl", [rows[0] | {"problem": "What is 1 + 1?"}, *rows[1:]])
+    with pytest.raises(InputError, match="has another problem text"):
+        label_run(run, tmp_path / "problems.jsonl", tmp_path / "out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from fractions import Fraction
 from itertools import islice
 
 import pytest
@@ -126,3 +127,24 @@ def test_every_dialogue_of_the_corpus_ends_in_a_right_answer_and_all_that_it_sta
         dialogue = corpus.dialogue(index)
         truth = check(dialogue.problem, dialogue.solutions[-1])
         assert first_error(truth) == -1 and all(step.holds for step in truth)
+
+
+def test_a_quoted_sentence_must_be_of_the_story_and_have_to_do_with_the_step() -> None:
+    problem = next(
+        one for one in map(policy_problem, range(500)) if len(one.nodes) > 1 and all(n.because for n in one.nodes)
+    )
+    rng = random.Random(0)
+    for node in problem.nodes:
+        right = node.quote(node.expression, Fraction(node.value))
+        claim = right.removeprefix(node.because[0].removesuffix(".") + ", so ")
+        sentences = [f"{sentence.removesuffix('.')}." for sentence in problem.text.split(". ")]
+        other = next(sentence for sentence in sentences if sentence not in node.because)
+        findings = {
+            right: "right",
+            f"{node.because[0].removesuffix('.')}, so {node.say(node.expression, Fraction(node.value), rng)}": "right",
+            f"{other.removesuffix('.')}, so {claim}": "reason",
+            f"Nobody said this, so {claim}": "unread",
+        }
+        for text, finding in findings.items():
+            (found,) = check(problem, [text])
+            assert found.finding == finding, text
