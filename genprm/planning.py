@@ -43,8 +43,11 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
         data = stage.data or recipe.data or DataPlan(name="unknown", rows=0, mean_tokens=0)
         rows = min(data.rows, limit) if limit is not None else data.rows
         if stage.verb == "rollout":
-            kept[stage.name] = rows * int(stage.options.get("keep", 4))
-            plans.append(_rollout(stage, rows, data))
+            given = next(
+                (n for name, n in kept.items() if f"{{{name}}}/selected" in str(stage.options.get("in"))), None
+            )
+            kept[stage.name] = given or rows * int(stage.options.get("keep", 4))
+            plans.append(_rollout(stage, rows, given, data))
         elif stage.verb == "curate":
             plans.append(_curate(stage, kept.get(stage.source or "", rows), data))
         else:
@@ -56,16 +59,16 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
     return plans
 
 
-def _rollout(stage: Stage, problems: int, data: DataPlan) -> StagePlan:
+def _rollout(stage: Stage, problems: int, given: int | None, data: DataPlan) -> StagePlan:
+    """``given``: solutions that an earlier stage kept, where this one only completes them."""
     options, steps = stage.options, data.steps or STEPS
-    samples, keep = int(options.get("samples", 32)), int(options.get("keep", 4))
+    samples = 0 if given else problems * int(options.get("samples", 32))
+    kept = given or problems * int(options.get("keep", 4))
     k = _amounts(options)
-    completions = problems * (k.of_problem + keep * (steps - 1) * k.medium)
-    tokens = problems * samples * data.mean_tokens + completions * data.mean_tokens / 2
-    what = (
-        f"{problems:,} problems, {problems * samples:,} samples at first, {problems * keep:,} solutions kept, "
-        f"about {completions:,} completions"
-    )
+    completions = problems * k.of_problem + kept * (steps - 1) * k.medium
+    tokens = samples * data.mean_tokens + completions * data.mean_tokens / 2
+    sampled = f"{kept:,} solutions given" if given else f"{samples:,} samples at first, {kept:,} solutions kept"
+    what = f"{problems:,} problems, {sampled}, about {completions:,} completions"
     return StagePlan(stage.name, stage.verb, what, round(tokens))
 
 
