@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from genprm.engines.tokenizers import HFTokenizer
+    from genprm.train.card import Facts
 
 _EXTENT = ("checkpoint_minutes", "log_every")
 """Options that do not change what comes out, so they may change when a training goes on."""
@@ -254,7 +255,7 @@ def _run(
 ) -> Trained:
     from transformers import PrinterCallback
 
-    from genprm.train.card import Facts, write_card
+    from genprm.train.card import Facts
     from genprm.train.trainer import STATE, Progress, Trainer
 
     bf16, line = precision(options.precision)
@@ -298,12 +299,19 @@ def _run(
         loss=progress.last_loss,
         environment=environment(processor=processor()),
     )
+    _write_end(out, folder, facts)
+    report(f"{steps} steps in {pace.elapsed_s / 60:.1f} minutes; model in {folder}")
+    return _finished(out)
+
+
+def _write_end(out: Path, folder: Path, facts: Facts) -> None:
+    """What a training leaves beside the weights; then nothing is left to continue from."""
+    from genprm.train.card import write_card
+
     write_card(folder, facts)
     (out / "environment.json").write_text(json.dumps(facts.environment, indent=2) + "\n", encoding="utf-8")
     (out / "metrics.json").write_text(json.dumps(facts.figures(), indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    report(f"{steps} steps in {pace.elapsed_s / 60:.1f} minutes; model in {folder}")
-    return _finished(out)
 
 
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> Path:
