@@ -60,6 +60,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/stop-rules"))
     options = parser.parse_args()
     cases = [case for run in options.runs for case in complete(run, options.votes)]
+    if not cases:
+        parser.error(
+            f"no solution of these runs has {options.votes} complete votes; give a finished run of --settle all"
+        )
     if options.fit:
         print("prior", best_prior([votes for _, votes in cases]))
         return
