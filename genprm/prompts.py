@@ -159,10 +159,7 @@ def training_row(
 def policy_row(problem: str, requests: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer) -> Row:
     """A closed policy dialogue as ids and labels: the loss counts on ``model`` segments and on the token that ends
     the last turn. A verifier is stopped by its own format; a policy must know when it is done."""
-    segments = render_refinement(problem, requests, turns, tokenizer)
-    row = labelled(segments, tokenizer)
-    place = len(encode(segments[:-1], tokenizer).ids)
-    return Row(row.input_ids, (*row.labels[:place], row.input_ids[place], *row.labels[place + 1 :]))
+    return _with_end(render_refinement(problem, requests, turns, tokenizer), tokenizer)
 
 
 def answer_row(question: str, answer: Turn, tokenizer: Tokenizer, *, system: str) -> Row:
@@ -170,8 +167,13 @@ def answer_row(question: str, answer: Turn, tokenizer: Tokenizer, *, system: str
     ``model`` segments and on the token that ends the answer."""
     roles = [*(("system",) if system else ()), "user", "assistant"]
     end = Segment("template", _around(tokenizer, roles)[-1])
-    row = labelled((*render_policy(question, answer, tokenizer, system=system), end), tokenizer)
-    place = len(row.input_ids) - len(encode((end,), tokenizer).ids)
+    return _with_end((*render_policy(question, answer, tokenizer, system=system), end), tokenizer)
+
+
+def _with_end(segments: Segments, tokenizer: Tokenizer) -> Row:
+    """A row whose loss also counts on the first token of the last segment, which ends the last turn."""
+    row = labelled(segments, tokenizer)
+    place = len(encode(segments[:-1], tokenizer).ids)
     return Row(row.input_ids, (*row.labels[:place], row.input_ids[place], *row.labels[place + 1 :]))
 
 

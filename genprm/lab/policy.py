@@ -29,8 +29,7 @@ from genprm.types import Segment
 Critique = Literal["right", "wrong", "empty"]
 CRITIQUES: tuple[Critique, ...] = ("right", "wrong", "empty")
 MOST_STEPS, LARGEST = 5, 100
-"""The problems that policies are made for: at most so many steps, and no value above it. A model of a few megabytes
-learns the arithmetic of small numbers within minutes."""
+"""The problems that policies are made for: at most so many steps, and no value above it."""
 _WRONG: tuple[Kind, ...] = ("slip", "operation", "operand", "skipped")
 
 

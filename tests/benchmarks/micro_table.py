@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,13 @@ from genprm.curate.assembly import assemble, known
 from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus, annotator_index, columns, sources
 from genprm.curate.evidence import Candidate
 from genprm.curate.job import UNITS, read_rollout_run
+from genprm.curate.labels import UNKNOWN
 from genprm.curate.options import Curation
 from genprm.curate.posterior import first_errors
 from genprm.records import read_rollouts
 from genprm.records.lines import read_lines
 from tests.benchmarks.measure import finish, table
 
-UNKNOWN = -2
 HARD = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 ETAS = (2.0, 10.0)
 Ints = NDArray[np.int64]
@@ -136,8 +136,6 @@ def _hard(counts: Counts) -> list[tuple[int | None, ...]]:
 
 
 def _with_labels(candidate: Candidate, labels: tuple[int | None, ...]) -> Candidate:
-    from dataclasses import replace
-
     return replace(candidate, labels=labels)
 
 
