@@ -109,6 +109,21 @@ def test_rows_with_different_settings_do_not_touch_each_other() -> None:
     assert draw(logits, settings, [1 - 1e-12] * 40) != together
 
 
+@pytest.mark.parametrize("sharpness", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("top_p", [1.0, 0.95, 0.2])
+def test_a_draw_from_a_large_vocabulary_is_that_of_all_its_tokens_in_order(sharpness: float, top_p: float) -> None:
+    noise = torch.randn(60, 3000, generator=torch.Generator().manual_seed(1))
+    logits = sharpness * noise + 1e-4 * noise.flip(0)  # nearly flat at 0: the likeliest few hold a small part of it
+    uniforms = [(n + 0.5) / 60 for n in range(60)]
+    ordered, tokens = (logits.double() / 0.8).softmax(-1).sort(-1, descending=True)
+    expected = []
+    for row, uniform in enumerate(uniforms):
+        kept = int((ordered[row].cumsum(0) - ordered[row] < top_p).sum())
+        chances = ordered[row, :kept].cumsum(0)
+        expected.append(int(tokens[row, int((chances <= uniform * chances[-1]).sum())]))
+    assert draw(logits, [Sampling(0.8, top_p, 0)] * 60, uniforms) == expected
+
+
 def slots(count: int) -> KVSlots:
     return KVSlots(Geometry(1, 1, 2, torch.float32, torch.device("cpu")), count, 300)
 
