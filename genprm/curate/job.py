@@ -33,6 +33,7 @@ from genprm.curate.options import Curation
 from genprm.engines import Tokenizer
 from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
 from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
+from genprm.records.lines import read_lines
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun
@@ -98,6 +99,7 @@ async def curate(
     """
     solutions, rollouts = read_rollout_run(source)
     before = known(solutions, rollouts, options)
+    elsewhere = None if options.answers is None else _curation(Path(options.answers))
     plain = options.model_dump(mode="json")
     extent = {**plain, **({} if ray is None else {"ray": asdict(ray)})}
     stored = begun(out)
@@ -119,7 +121,10 @@ async def curate(
                 units = run.units if opening.task == "annotator" else run.open_units(UNITS["judge"])
                 worker = await held.get(opening)
                 samples = plain[opening.task]["samples"]
-                answers[opening.task] = await _ask(run, units, worker, solutions, samples, on_answer)
+                wanted = _questions(worker.facts, solutions, samples)
+                if elsewhere is not None:
+                    _take_over(units, elsewhere / UNITS[opening.task], wanted)
+                answers[opening.task] = await _ask(run, units, worker, wanted, on_answer)
                 if opening.task == "annotator":
                     tokenizer = worker.facts.tokenizer
             assembled = assemble(solutions, before, answers.get("annotator", {}), answers.get("judge", {}), tokenizer)
@@ -129,13 +134,27 @@ async def curate(
         await held.aclose()
 
 
+def _curation(folder: Path) -> Path:
+    if not any((folder / name).exists() for name in UNITS.values()):
+        raise InputError(
+            f"{folder} is no curation (neither {' nor '.join(UNITS.values())}); name one under answers, or leave it out"
+        )
+    return folder
+
+
+def _take_over(units: UnitFile, source: Path, wanted: Sequence[Question]) -> None:
+    """Copy what is owed: a key says all that an answer depends on, so equal keys are equal questions."""
+    owed = {question.key for question in wanted if question.key not in units}
+    for _, unit in read_lines(source) if owed and source.exists() else ():
+        if unit.get("key") in owed:
+            units.append(unit)
+
+
 async def _ask(
-    run: RunDirectory, units: UnitFile, worker: Asking, solutions: Sequence[Solution], samples: int,
-    on_answer: OnAnswer | None,
-) -> Answers:  # fmt: skip
+    run: RunDirectory, units: UnitFile, worker: Asking, wanted: Sequence[Question], on_answer: OnAnswer | None
+) -> Answers:
     """Every answer that is wanted, those of earlier runs included."""
     terms = worker.facts
-    wanted = _questions(terms, solutions, samples)
     owed = [question for question in wanted if question.key not in units]
     log.info("%s: %d of %d answers are there", terms.task, len(wanted) - len(owed), len(wanted))
     waiting, left = iter(owed), len(owed)

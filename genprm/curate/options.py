@@ -42,6 +42,8 @@ class Curation(Options):
     target_parameters: dict[str, float | str] = Field(default_factory=dict)
     annotator: ModelUse | None = None
     judge: ModelUse | None = None
+    answers: str | None = None
+    """The directory of another curation: what the same models answered to the same questions there is taken over."""
     human: str | None = None
     """A file of people's labels (see ``curate.human``)."""
     consensus: Consensus = "genprm"

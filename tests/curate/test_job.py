@@ -169,6 +169,21 @@ def test_filters_may_change_and_nothing_is_asked_again(rollouts: Path, tmp_path:
         run(rollouts, tmp_path / "run", ALL.model_copy(update={"judge": ModelUse(model="judge")}))
 
 
+def test_what_a_model_answered_in_another_curation_is_taken_over(rollouts: Path, tmp_path: Path) -> None:
+    run(rollouts, tmp_path / "all")
+    lessons = ALL.model_copy(update={"annotator": None, "consensus": "lessons-two", "formats": ("extra-tokens",)})
+    again = lessons.model_copy(update={"answers": str(tmp_path / "all")})
+
+    def asks(*_: object) -> str:
+        raise AssertionError("asked again")
+
+    found = run(rollouts, tmp_path / "copied", again, judge=lambda: ScriptedEngine(asks, name="judge"))
+    assert found.sifted == run(rollouts, tmp_path / "asked", lessons).sifted
+    with pytest.raises(InputError, match="nowhere is no curation"):
+        run(rollouts, tmp_path / "none", lessons.model_copy(update={"answers": "nowhere"}))
+    assert not (tmp_path / "none").exists()
+
+
 def test_another_model_of_the_same_name_is_refused(rollouts: Path, tmp_path: Path) -> None:
     """The name stays; what it stands for has changed."""
     run(rollouts, tmp_path / "run")
