@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from genprm.errors import InputError
 from genprm.train.rows import Survey
 
 FACTS = "training.json"
+_FRONT = "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: mit\nlanguage: en\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,7 @@ def update_card(folder: Path, measurements: Sequence[Path]) -> None:
 
 def card(facts: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
     """The text of the card."""
-    about = _policy if facts["options"]["data"]["source"] == "policy" else _verifier
-    parts = [*about(facts), _training(facts)]
+    parts = [*_ABOUT[facts["options"]["data"]["source"]](facts), _training(facts)]
     parts.append(
         "## Measured\n\n" + ("\n".join(_table(table) for table in tables) or "Nothing has been measured yet.\n")
     )
@@ -83,8 +83,7 @@ def _verifier(facts: Mapping[str, Any]) -> list[str]:
 def _policy(facts: Mapping[str, Any]) -> list[str]:
     data, survey, most = facts["options"]["data"], facts["survey"], facts["options"]["max_length"]
     return [
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: mit\nlanguage: en\n---\n\n"
-        f"# {facts['name']}\n\n"
+        f"{_FRONT}---\n\n# {facts['name']}\n\n"
         f"A policy model of {facts['parameters'] / 1e6:.1f}M parameters for micro-world problems. It writes a solution "
         "in numbered steps and boxes the answer, and it refines a solution on request. It is small so that it makes "
         "mistakes: it is there to be verified, labelled and searched over, not to be right.\n",
@@ -100,6 +99,29 @@ def _policy(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_READERS = {
+    "annotator": "It writes a critique of a whole solution, step by step, with Python that a sandbox runs, and names "
+    "the first wrong step",
+    "judge": "It reads a whole solution and names the first wrong step, without code",
+}
+
+
+def _reader(facts: Mapping[str, Any]) -> list[str]:
+    data, survey, most = facts["options"]["data"], facts["survey"], facts["options"]["max_length"]
+    return [
+        f"{_FRONT}---\n\n# {facts['name']}\n\n"
+        f"A model of {facts['parameters'] / 1e6:.1f}M parameters that reads solutions of micro-world problems. "
+        f"{_READERS[data['source']]}. It is one of the sources that curation compares, and errs in its own way.\n",
+        f"## Use\n\n`genprm curate RUN --out DIR {data['source']}.model={facts['name']}`. It knows the sentences of "
+        "the micro-world and nothing else.\n",
+        f"## Data\n\nSolutions of problems of the micro-world's train split (made by seed {data['seed']}), of 2 to "
+        f"{data['most_steps']} steps with values up to {data['largest']}, {data['clean_share']:.0%} of them right, "
+        "read by a scripted reader that knows the truth. What is curated and what is tested on is of other problems.\n\n"
+        + _rows(survey, most)
+        + ".\n",
+    ]
+
+
 def _rows(survey: Mapping[str, Any], most: int) -> str:
     return (
         f"Rows: mean {survey['mean_tokens']:.0f} tokens, longest of {survey['rows']}: {survey['longest']}, "
@@ -110,8 +132,7 @@ def _rows(survey: Mapping[str, Any], most: int) -> str:
 
 def _head(facts: Mapping[str, Any]) -> str:
     return (
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\nlicense: mit\nlanguage: en\n"
-        "tags: [process-reward-model, verifier]\n---\n\n"
+        f"{_FRONT}tags: [process-reward-model, verifier]\n---\n\n"
         f"# {facts['name']}\n\n"
         f"A generative process reward model of {facts['parameters'] / 1e6:.1f}M parameters. For each step of a "
         "solution it analyses the step, writes Python that checks it, reads what the code printed, and judges Yes or "
@@ -150,6 +171,15 @@ def _data(facts: Mapping[str, Any]) -> str:
         f"{'never' if options['mask_code_output'] else 'and'} code output), "
         f"{survey['over_length']} rows over {options['max_length']} tokens left out.\n"
     )
+
+
+_ABOUT: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "lab": _verifier,
+    "policy": _policy,
+    "annotator": _reader,
+    "judge": _reader,
+}
+"""What a card says first, by the source of the data."""
 
 
 def _training(facts: Mapping[str, Any]) -> str:

@@ -41,6 +41,15 @@ def test_the_card_of_a_policy_says_what_it_is_for(tmp_path: Path) -> None:
     assert "policy model" in text and "wrong or an empty critique" in text and "verifier" not in text
 
 
+@pytest.mark.parametrize("name", ["annotator", "judge"])
+def test_the_card_of_a_reader_says_what_it_reads(name: str, tmp_path: Path) -> None:
+    options = recipes.generative(recipes.load(f"{name}-tiny.yaml")).model_dump(mode="json")
+    survey = Survey(400, 900, 480.0, 0.4, 0)
+    write_card(tmp_path, Facts(f"{name}-tiny", options, survey, 2_900_000, "bf16", 100, 400_000, 3.0, 0.25, {}))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"genprm curate RUN --out DIR {name}.model={name}-tiny" in text and "names the first wrong step" in text
+
+
 def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "bad.json").write_text("[]", encoding="utf-8")
