@@ -53,11 +53,22 @@ class LlamaShape(Options):
         return self
 
 
+class LoraOptions(Options):
+    """Low-rank adapters in place of all weights; merged into them at the end."""
+
+    rank: int = Field(default=32, gt=0)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the layers that get adapters."""
+
+
 class ModelOptions(Options):
     """What is trained: a ``base`` model (folder or hub name), or a new one of a ``shape``."""
 
     base: str | None = None
     shape: LlamaShape | None = None
+    lora: LoraOptions | None = None
 
     @model_validator(mode="after")
     def _one(self) -> ModelOptions:
@@ -134,6 +145,20 @@ class ReaderData(Options):
     """Share of solutions without an error."""
 
 
+class ConversationData(Options):
+    """Conversations that ``genprm curate`` exported, or GenPRM-MATH-Data."""
+
+    source: Literal["conversations"]
+    path: str
+    """An exported folder, a JSONL file, or a hub name."""
+    seed: int = 0
+    """Of the order, which is another one in each epoch."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Trained on so many of the conversations; those of a smaller share are among those of a larger."""
+    direct: bool = False
+    """Train on the judgements alone, without analysis and code (Direct-GenPRM)."""
+
+
 def _source(data: Any) -> str:
     """Which kind of data it is; the lab's, if it does not say."""
     return str(data.get("source", "lab") if isinstance(data, Mapping) else getattr(data, "source", "lab"))
@@ -143,7 +168,8 @@ Data = Annotated[
     Annotated[LabData, Tag("lab")]
     | Annotated[PolicyData, Tag("policy")]
     | Annotated[ReaderData, Tag("annotator")]
-    | Annotated[ReaderData, Tag("judge")],
+    | Annotated[ReaderData, Tag("judge")]
+    | Annotated[ConversationData, Tag("conversations")],
     Discriminator(_source),
 ]
 
@@ -173,6 +199,20 @@ class ScheduleOptions(Options):
     """The last learning rate as a share of the highest."""
 
 
+class EvaluationOptions(Options):
+    """Verification of held-out solutions during the training; the weights with the best F1 are the ones kept."""
+
+    data: str
+    """Labelled solutions: a JSONL file, or a hub name such as ``hub:Qwen/ProcessBench:gsm8k``."""
+    limit: int = Field(default=64, gt=0)
+    """The first so many of them."""
+    votes: int = Field(default=1, gt=0)
+    every: int = Field(default=200, gt=0)
+    """Steps from one evaluation to the next; one more at the end."""
+    sandbox: Literal["auto", "docker", "local"] = "auto"
+    engine_options: dict[str, object] = Field(default_factory=dict)
+
+
 class GenerativeTraining(Options):
     """Supervised training of a causal LM on rationales or solutions; the loss counts on what the model writes."""
 
@@ -183,17 +223,28 @@ class GenerativeTraining(Options):
     data: Data = LabData()
     tokens_per_batch: int = Field(default=4096, gt=0)
     """Mean number of tokens in a batch."""
+    rows_per_batch: int | None = Field(default=None, gt=0)
+    """Mean number of rows in a batch, in place of ``tokens_per_batch``."""
     accumulate: int = Field(default=1, gt=0)
     """Batches to one step of the optimizer."""
     max_length: int = Field(default=4096, gt=1)
     """Rows longer than this are left out and counted, never cut."""
     mask_code_output: bool = True
+    packing: bool = False
+    """Rows of a batch in one sequence instead of padded ones; attention stays within each row."""
     max_steps: int | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
+    """Times that every row of a data set is seen, in place of ``max_steps``."""
     max_minutes: float | None = Field(default=None, gt=0)
     """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
     optimizer: OptimizerOptions = OptimizerOptions()
     schedule: ScheduleOptions = ScheduleOptions()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    evaluation: EvaluationOptions | None = None
+    fsdp: dict[str, Any] | None = None
+    """Settings of fully sharded data parallelism, as ``accelerate launch`` takes them."""
+    tensorboard: bool = False
+    """Write the curves for TensorBoard too, into ``log``."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     log_every: int = Field(default=20, gt=0)
     survey_rows: int = Field(default=400, gt=0)
@@ -201,8 +252,10 @@ class GenerativeTraining(Options):
 
     @model_validator(mode="after")
     def _ends(self) -> GenerativeTraining:
-        if self.max_steps is None and self.max_minutes is None:
-            raise ValueError("give max_steps, max_minutes or both (the first to be reached ends the training)")
+        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
+            raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
+        if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, ConversationData)):
+            raise ValueError("epochs are counted on a data set (source: conversations), in place of max_steps")
         shape = self.model.shape
         if shape is not None and self.max_length > shape.max_positions:
             raise ValueError(f"max_length {self.max_length} exceeds the model's {shape.max_positions} positions")

@@ -39,6 +39,8 @@ class Facts:
     minutes: float
     loss: float | None
     environment: Mapping[str, Any]
+    best: Mapping[str, Any] | None = None
+    """The held-out evaluation of the weights that were kept, if there were any."""
 
     def figures(self) -> dict[str, Any]:
         """The numbers alone."""
@@ -50,6 +52,7 @@ class Facts:
             "parameters": self.parameters,
             "precision": self.precision,
             "survey": asdict(self.survey),
+            **({} if self.best is None else {"best": dict(self.best)}),
         }
 
 
@@ -77,7 +80,12 @@ def card(facts: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _verifier(facts: Mapping[str, Any]) -> list[str]:
-    return [_head(facts), _uses(facts), _data(facts)]
+    knows = (
+        "It knows the sentences of its training data: micro-world stories and the arithmetic of grade-school "
+        "solutions. It checks whether a step computes what it claims; on real text it cannot tell whether that was the "
+        "right thing to compute.\n"
+    )
+    return [_head(facts), _uses(facts), knows, _data(facts)]
 
 
 def _policy(facts: Mapping[str, Any]) -> list[str]:
@@ -116,9 +124,22 @@ def _reader(facts: Mapping[str, Any]) -> list[str]:
         "the micro-world and nothing else.\n",
         f"## Data\n\nSolutions of problems of the micro-world's train split (made by seed {data['seed']}), of 2 to "
         f"{data['most_steps']} steps with values up to {data['largest']}, {data['clean_share']:.0%} of them right, "
-        "read by a scripted reader that knows the truth. What is curated and what is tested on is of other problems.\n\n"
+        "read by a scripted reader that knows the truth. What is curated and tested on is of other problems.\n\n"
         + _rows(survey, most)
         + ".\n",
+    ]
+
+
+def _curated(facts: Mapping[str, Any]) -> list[str]:
+    options, data = facts["options"], facts["options"]["data"]
+    share = "" if data["share"] == 1 else f", {data['share']:.0%} of them drawn by seed {data['seed']}"
+    what = "the judgements alone" if data["direct"] else "whole rationales"
+    masked = "never" if options["mask_code_output"] else "and"
+    return [
+        _head(facts),
+        _uses(facts),
+        f"## Data\n\nThe conversations of `{data['path']}`{share}; trained on {what} (what the model writes; {masked} "
+        f"code output). {_rows(facts['survey'], options['max_length'])}.\n",
     ]
 
 
@@ -145,9 +166,7 @@ def _uses(facts: Mapping[str, Any]) -> str:
         "## Use\n\n```python\nfrom genprm import Solution, Verifier\n\n"
         f'with Verifier(model="{facts["name"]}", votes=8) as verifier:\n'
         '    result = verifier.verify(Solution(problem="...", steps=["...", "..."]))\n```\n\n'
-        "It speaks the GenPRM rationale format behind its own chat template. It knows the sentences of its training "
-        "data: micro-world stories and the arithmetic of grade-school solutions. It checks whether a step computes "
-        "what it claims; on real text it cannot tell whether that was the right thing to compute.\n"
+        "It speaks the GenPRM rationale format behind its own chat template.\n"
     )
 
 
@@ -178,6 +197,7 @@ _ABOUT: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "policy": _policy,
     "annotator": _reader,
     "judge": _reader,
+    "conversations": _curated,
 }
 """What a card says first, by the source of the data."""
 
@@ -188,16 +208,27 @@ def _training(facts: Mapping[str, Any]) -> str:
     machine = facts["environment"].get("processor") or facts["environment"].get("platform")
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl") if name in packages)
     start = "from scratch" if options["model"]["base"] is None else f"from {options['model']['base']}"
-    ends = f"max_minutes={options['max_minutes']:g}" if options["max_minutes"] else f"max_steps={options['max_steps']}"
+    end = next(name for name in ("max_minutes", "epochs", "max_steps") if options.get(name))
+    ends = f"{end}={options[end]:g}"
     stepped = "AdamW" if optimizer["kind"] == "adamw" else "Muon and AdamW"
     loss = "" if facts["loss"] is None else f", last loss {facts['loss']:.4f}"
+    size, unit = options["tokens_per_batch"], "tokens"
+    if options.get("rows_per_batch"):
+        size, unit = options["rows_per_batch"], "rows"
+    best = facts.get("best")
+    kept = ""
+    if best is not None:
+        kept = (
+            f"Kept are the weights of step {best['step']:,}: the best F1 ({best['f1']:.1f}, {best['votes']} votes) on "
+            f"{best['solutions']} held-out solutions of `{options['evaluation']['data']}`. "
+        )
     return (
         "## Training\n\n"
         f"`genprm train RECIPE --out DIR` with the recipe `{facts['name']}`, seed {options['seed']}, {ends}: {start}, "
         f"{facts['steps']:,} steps, {facts['tokens'] / 1e6:.1f}M tokens, {facts['minutes']:.0f} minutes in "
         f"{facts['precision']} on {machine}{loss}. "
         f"{stepped}, learning rate {optimizer['learning_rate']:g} ({schedule['kind']}), weight decay "
-        f"{optimizer['weight_decay']:g}, {options['tokens_per_batch'] * options['accumulate']} tokens a step. "
+        f"{optimizer['weight_decay']:g}, {size * options['accumulate']} {unit} a step. {kept}"
         f"All options are in `{FACTS}`. {versions}.\n"
     )
 

@@ -1,13 +1,14 @@
-"""Where the rows of a training come from: the lab's corpus, with GSM8K from a local file or the hub."""
+"""Where the rows of a training come from: a data set of conversations, or the lab with GSM8K from a file or the hub."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.errors import InputError
-from genprm.recipes import LabData, PolicyData, ReaderData
+from genprm.recipes import ConversationData, Data, PolicyData, ReaderData
 from genprm.train.rows import CorpusRows, DialogueRows, Rows
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from genprm.lab.corpus import Corpus
     from genprm.lab.policy import PolicyCorpus
     from genprm.lab.readers import ReaderCorpus
+    from genprm.train.conversations import ConversationSet
 
-    AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus
+    AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus | ConversationSet
 
 SOURCES = ("gsm8k",)
 
@@ -28,14 +30,14 @@ def check_names(data: Mapping[str, str]) -> None:
         raise InputError(f"--data names '{unknown[0]}', which no recipe reads; known: {', '.join(SOURCES)}")
 
 
-def open_corpus(
-    options: LabData | PolicyData | ReaderData, data: Mapping[str, str], report: Callable[[str], None]
-) -> AnyCorpus:
+def open_corpus(options: Data, data: Mapping[str, str], report: Callable[[str], None]) -> AnyCorpus:
     """The corpus of a recipe; ``data`` names local copies that stand in for what the recipe names."""
     from genprm.lab.corpus import Corpus
     from genprm.lab.policy import PolicyCorpus
     from genprm.lab.readers import ReaderCorpus
 
+    if isinstance(options, ConversationData):
+        return _conversations(options, report)
     if isinstance(options, PolicyData):
         report(f"data: solutions of micro-world problems, seed {options.seed}")
         return PolicyCorpus(**options.model_dump(exclude={"source"}))
@@ -57,11 +59,25 @@ def open_corpus(
     )
 
 
+def _conversations(options: ConversationData, report: Callable[[str], None]) -> ConversationSet:
+    from genprm.train.conversations import read
+
+    corpus, data = read(options)
+    refused = Counter(one.reason for one in data.rejected)
+    why = f" ({', '.join(f'{name} {count}' for name, count in sorted(refused.items()))})" if refused else ""
+    report(
+        f"data: {len(corpus.examples)} of {len(data.examples)} conversations of {options.path}, "
+        f"{len(data.rejected)} rows could not be used{why}"
+    )
+    return corpus
+
+
 def rows_of(corpus: AnyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows:
     """What is trained on, made from a corpus."""
     from genprm.lab.corpus import Corpus
+    from genprm.train.conversations import ConversationSet
 
-    if isinstance(corpus, Corpus):
+    if isinstance(corpus, Corpus | ConversationSet):
         return CorpusRows(corpus, tokenizer, mask_code_output)
     return DialogueRows(corpus, tokenizer)
 

@@ -14,29 +14,31 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm import recipes
-from genprm.errors import MissingDependency, ModelError
-from genprm.recipes import GenerativeTraining, LabData, LlamaShape
+from genprm.errors import MissingDependency
+from genprm.recipes import ConversationData, GenerativeTraining, LabData
 from genprm.runs.configuration import Configuration
 from genprm.runs.environment import environment
+from genprm.train.models import open_model, parameters, precision, processor, save_model
 from genprm.train.pace import Pace
 from genprm.train.rows import Batches, Survey, survey
+from genprm.types import Solution
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-    from genprm.engines.tokenizers import HFTokenizer
     from genprm.train.card import Facts
+    from genprm.train.heldout import HeldOut
 
-_EXTENT = ("checkpoint_minutes", "log_every")
+_EXTENT = ("checkpoint_minutes", "log_every", "tensorboard")
 """Options that do not change what comes out, so they may change when a training goes on."""
 
 
@@ -88,15 +90,56 @@ def train(
         report(f"{out} holds a finished training of this recipe; its model is {out / 'model'}")
         return _finished(out)
     _require_extra()
+    heldout = _heldout(options)
     corpus = open_corpus(options.data, data or {}, report)
     _seed(options.seed)
-    model, tokenizer = _open_model(options, corpus, out, report)
+    model, tokenizer = open_model(options, corpus, out, report)
     rows = rows_of(corpus, tokenizer, options.mask_code_output)
-    measured = survey(rows, options.survey_rows, options.max_length, options.data.grow_over)
+    count, first = _surveyed(options, corpus)
+    measured = survey(rows, count, options.max_length, first)
     report(measured.describe(options.max_length))
     _write_start(out, config, tokenizer.hf)
-    batches = Batches.sized(rows, options.tokens_per_batch, measured, options.max_length, options.seed)
-    return _run(options, out, model, tokenizer.hf, batches, measured, loaded.name, report)
+    size = options.rows_per_batch or options.tokens_per_batch / measured.mean_tokens
+    batches = Batches.sized(rows, size, options.max_length, options.seed)
+    prepared = _Prepared(batches, measured, _steps(options, corpus, batches), heldout)
+    return _run(options, out, model, tokenizer.hf, prepared, loaded.name, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is trained and evaluated on."""
+
+    batches: Batches
+    survey: Survey
+    steps: int | None
+    """After so many of the optimizer the training ends, if not by the clock before."""
+    heldout: tuple[Solution, ...]
+
+
+def _heldout(options: GenerativeTraining) -> tuple[Solution, ...]:
+    if options.evaluation is None:
+        return ()
+    from genprm.train.heldout import read_heldout
+
+    return read_heldout(options.evaluation)
+
+
+def _surveyed(options: GenerativeTraining, corpus: Any) -> tuple[int, int]:
+    """How many rows are looked at beforehand, and from which on: all of a data set, else some that are full-grown."""
+    if isinstance(options.data, ConversationData):
+        return len(corpus.examples), 0
+    return options.survey_rows, options.data.grow_over
+
+
+def _steps(options: GenerativeTraining, corpus: Any, batches: Batches) -> int | None:
+    if options.epochs is None:
+        return options.max_steps
+    rows = batches.rows_per_batch * options.accumulate * _processes()
+    return math.ceil(options.epochs * len(corpus.examples) / rows)
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def configuration(name: str, options: GenerativeTraining) -> Configuration:
@@ -109,57 +152,24 @@ def configuration(name: str, options: GenerativeTraining) -> Configuration:
     return Configuration("train", {"recipe": name, **everything}, extent)
 
 
-def precision(wanted: str) -> tuple[bool, str]:
-    """Whether to compute in bf16, and one line that says why."""
-    import torch
-
-    if wanted != "auto":
-        return wanted == "bf16", f"training in {wanted}, as the recipe says"
-    if torch.cuda.is_available():
-        bf16 = torch.cuda.is_bf16_supported()
-        return bf16, f"training on {torch.cuda.get_device_name()} in {'bf16' if bf16 else 'fp32'}"
-    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if known.get("avx512_bf16") or known.get("amx_bf16"):
-        return True, "this CPU has bf16 instructions: training in bf16"
-    return False, "this CPU has no bf16 instructions: training in fp32, expect two to three times the time"
-
-
-def processor() -> str:
-    """The accelerator's name, or the processor's and its number of cores."""
-    import torch
-
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return f"{known.get('cpu_name') or 'a CPU'}, {os.cpu_count()} cores"
-
-
 def _plan(recipe: recipes.Recipe, options: GenerativeTraining) -> str:
     ends = [f"{options.max_steps} steps"] if options.max_steps else []
     ends += [f"{options.max_minutes:g} minutes"] if options.max_minutes else []
     what = options.model.base or f"a new Llama model of {parameters(options)[0] / 1e6:.1f}M parameters"
+    if options.epochs:
+        ends.append(f"{options.epochs:g} epochs")
     data = options.data
     share = data.gsm8k_share if isinstance(data, LabData) else 0.0
     gsm8k = f" and {data.gsm8k} ({100 * share:.0f} %)" if isinstance(data, LabData) and share else ""
-    plan = f"train {what} on {data.source} data{gsm8k}, seed {options.seed}, for {' or '.join(ends)}"
+    name = f"the conversations of {data.path}" if isinstance(data, ConversationData) else f"{data.source} data{gsm8k}"
+    plan = f"train {what} on {name}, seed {options.seed}, for {' or '.join(ends)}"
     if options.max_steps:
         tokens = options.max_steps * options.accumulate * options.tokens_per_batch
         plan += f" (at most {tokens / 1e6:.1f}M tokens"
         plan += f", about {tokens / recipe.data.mean_tokens:,.0f} rows)" if recipe.data else ")"
+    elif options.epochs and recipe.data:
+        plan += f" (about {options.epochs * recipe.data.rows * recipe.data.mean_tokens / 1e6:,.0f}M tokens)"
     return plan
-
-
-def parameters(options: GenerativeTraining) -> tuple[int, int]:
-    """(all, without embeddings) of a new model; (0, 0) for a base model."""
-    shape = options.model.shape
-    if shape is None:
-        return 0, 0
-    head = shape.hidden_size // shape.heads
-    attention = shape.hidden_size * head * (2 * shape.heads + 2 * shape.kv_heads)
-    layer = attention + 3 * shape.hidden_size * shape.intermediate_size + 2 * shape.hidden_size
-    body = shape.layers * layer + shape.hidden_size
-    tables = 1 if shape.tie_embeddings else 2
-    return body + tables * options.tokenizer.vocab_size * shape.hidden_size, body
 
 
 def _require_extra() -> None:
@@ -173,65 +183,6 @@ def _seed(seed: int) -> None:
     from transformers import set_seed
 
     set_seed(seed)
-
-
-def _open_model(
-    options: GenerativeTraining, corpus: Any, out: Path, report: Callable[[str], None]
-) -> tuple[PreTrainedModel, HFTokenizer]:
-    from genprm.engines.tokenizers import HFTokenizer
-
-    shape, base = options.model.shape, options.model.base
-    if shape is None:
-        from transformers import AutoModelForCausalLM
-
-        tokenizer = HFTokenizer.from_folder(str(base))
-        try:
-            return AutoModelForCausalLM.from_pretrained(base), tokenizer
-        except (OSError, ValueError) as error:
-            raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
-    from genprm.lab.tokenizer import train as train_tokenizer
-
-    kept = out / "tokenizer"
-    if kept.is_dir():
-        from transformers import AutoTokenizer
-
-        tokenizer = HFTokenizer(AutoTokenizer.from_pretrained(kept))
-    else:
-        begun = time.monotonic()
-        conversations = options.tokenizer.conversations
-        hf = train_tokenizer(corpus, vocab_size=options.tokenizer.vocab_size, conversations=conversations)
-        report(
-            f"tokenizer of {len(hf)} tokens trained on {conversations} conversations, {time.monotonic() - begun:.0f} s"
-        )
-        tokenizer = HFTokenizer(hf)
-    return new_llama(shape, tokenizer.hf), tokenizer
-
-
-def new_llama(shape: LlamaShape, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """A Llama model with random weights (of torch's random state)."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
-
-    tokens = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=shape.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
-        tie_word_embeddings=shape.tie_embeddings,
-        attn_implementation="sdpa",
-        **tokens,
-    )
-    model: PreTrainedModel = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(do_sample=True, temperature=0.6, top_p=0.95, top_k=20, **tokens)
-    return model
 
 
 def _write_start(out: Path, config: Configuration, tokenizer: Any) -> None:
@@ -248,8 +199,7 @@ def _run(
     out: Path,
     model: PreTrainedModel,
     tokenizer: Any,
-    batches: Batches,
-    measured: Survey,
+    prepared: _Prepared,
     name: str,
     report: Callable[[str], None],
 ) -> Trained:
@@ -267,30 +217,36 @@ def _run(
         clock = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
         spent, seen = float(clock["elapsed_s"]), int(clock["tokens"])
         report(f"continuing from step {step}, after {spent / 60:.1f} minutes")
-    pace = Pace(options.schedule, max_steps=options.max_steps, max_minutes=options.max_minutes, spent_s=spent)
+    pace = Pace(options.schedule, max_steps=prepared.steps, max_minutes=options.max_minutes, spent_s=spent)
     progress = Progress(pace, out / "log" / "train.jsonl", options.checkpoint_minutes * 60, report, tokens=seen)
+    heldout = _evaluation(options, prepared.heldout, out, tokenizer, report)
     with _quiet():
         trainer = Trainer(
             model=model,
-            args=_arguments(options, out, bf16),
-            train_dataset=_sample(batches),
+            args=_arguments(options, prepared.steps, out, bf16),
+            train_dataset=_sample(prepared.batches),
             processing_class=tokenizer,
-            callbacks=[progress],
+            callbacks=[*([] if heldout is None else [heldout]), *_curves(options, out), progress],
             progress=progress,
-            batches=batches,
+            batches=prepared.batches,
             pace=pace,
             optimizer=options.optimizer,
-            first_batch=step * options.accumulate * int(os.environ.get("WORLD_SIZE", "1")),
+            first_batch=step * options.accumulate * _processes(),
+            packing=options.packing,
         )
         trainer.remove_callback(PrinterCallback)
+        if heldout is not None:
+            heldout.log = trainer.log
         with progress.stoppable():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        folder = save_model(model, tokenizer, out / "model")
-    steps = int(trainer.state.global_step)
+        steps = int(trainer.state.global_step)
+        if heldout is not None:
+            heldout.evaluate(trainer.accelerator.unwrap_model(trainer.model), steps)
+        folder = _save_end(trainer, tokenizer, out, heldout)
     facts = Facts(
         name=name,
         options=options.model_dump(mode="json"),
-        survey=measured,
+        survey=prepared.survey,
         parameters=model.num_parameters(),
         precision="bf16" if bf16 else "fp32",
         steps=steps,
@@ -298,10 +254,59 @@ def _run(
         minutes=pace.elapsed_s / 60,
         loss=progress.last_loss,
         environment=environment(processor=processor()),
+        best=None if heldout is None or heldout.best is None else asdict(heldout.best),
     )
-    _write_end(out, folder, facts)
+    if trainer.is_world_process_zero():
+        _write_end(out, folder, facts)
+    trainer.accelerator.wait_for_everyone()
     report(f"{steps} steps in {pace.elapsed_s / 60:.1f} minutes; model in {folder}")
     return _finished(out)
+
+
+def _evaluation(
+    options: GenerativeTraining,
+    solutions: tuple[Solution, ...],
+    out: Path,
+    tokenizer: Any,
+    report: Callable[[str], None],
+) -> HeldOut | None:
+    if options.evaluation is None:
+        return None
+    from genprm.train.heldout import HeldOut
+
+    def save(model: Any, folder: Path) -> Path:
+        return save_model(model, tokenizer, folder)
+
+    return HeldOut(options.evaluation, solutions, out, save, options.seed, report)
+
+
+def _curves(options: GenerativeTraining, out: Path) -> list[Any]:
+    """What draws the curves, if it is wanted."""
+    if not options.tensorboard:
+        return []
+    from transformers.integrations import TensorBoardCallback
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise MissingDependency("tensorboard", "train") from error
+    return [TensorBoardCallback(SummaryWriter(log_dir=str(out / "log")))]
+
+
+def _save_end(trainer: Any, tokenizer: Any, out: Path, heldout: HeldOut | None) -> Path:
+    """The model folder: the best weights where they were looked for, else the last."""
+    folder = out / "model"
+    if heldout is not None and heldout.best is not None:
+        if trainer.is_world_process_zero():
+            shutil.rmtree(folder, ignore_errors=True)
+            (out / "best").rename(folder)
+        return folder
+    if trainer.is_fsdp_enabled:
+        trainer.save_model(str(folder))  # gathers the shards; every process takes part
+        return folder
+    if trainer.is_world_process_zero():
+        save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
+    return folder
 
 
 def _write_end(out: Path, folder: Path, facts: Facts) -> None:
@@ -314,30 +319,18 @@ def _write_end(out: Path, folder: Path, facts: Facts) -> None:
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
-def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> Path:
-    """An ordinary model folder, weights in bf16."""
-    import torch
-
-    model.config.use_cache = True  # off while training
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)  # the library writes weights that only their owner may read
-    return folder
-
-
 def _finished(out: Path) -> Trained:
     figures = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return Trained(out / "model", figures["steps"], figures["minutes"], figures["loss"], figures["parameters"])
 
 
-def _arguments(options: GenerativeTraining, out: Path, bf16: bool) -> Any:
+def _arguments(options: GenerativeTraining, steps: int | None, out: Path, bf16: bool) -> Any:
     import torch
     from trl import SFTConfig
 
     return SFTConfig(
         output_dir=str(out / "checkpoints"),
-        max_steps=options.max_steps or 10**9,
+        max_steps=steps or 10**9,
         gradient_accumulation_steps=options.accumulate,
         per_device_train_batch_size=1,
         learning_rate=options.optimizer.learning_rate,
@@ -360,6 +353,7 @@ def _arguments(options: GenerativeTraining, out: Path, bf16: bool) -> Any:
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
+        **({} if options.fsdp is None else {"fsdp": "full_shard auto_wrap", "fsdp_config": options.fsdp}),
     )
 
 

@@ -110,16 +110,20 @@ class Survey:
 
 def survey(rows: Rows, count: int, max_length: int, first: int = 0) -> Survey:
     """Lengths of ``count`` rows from ``first`` on; means are over those that fit. ``InputError`` if none does."""
-    made = [rows.row(index) for index in range(first, first + count)]
-    fitting = [row for row in made if len(row.input_ids) <= max_length]
-    longest = max(len(row.input_ids) for row in made)
+    longest = fitting = tokens = trained = 0
+    for index in range(first, first + count):
+        row = rows.row(index)
+        length = len(row.input_ids)
+        longest = max(longest, length)
+        if length <= max_length:
+            fitting += 1
+            tokens += length
+            trained += sum(label != IGNORED for label in row.labels)
     if not fitting:
         raise InputError(f"every one of {count} rows is longer than max_length {max_length} (longest {longest})")
-    tokens = sum(len(row.input_ids) for row in fitting)
-    trained = sum(label != IGNORED for row in fitting for label in row.labels)
     if trained == 0:
         raise InputError(f"none of {count} rows has a token to train on; check the data")
-    return Survey(count, longest, tokens / len(fitting), trained / tokens, count - len(fitting))
+    return Survey(count, longest, tokens / fitting, trained / tokens, count - fitting)
 
 
 def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
@@ -165,10 +169,14 @@ class Batches:
     seed: int = 0
 
     @classmethod
-    def sized(cls, rows: Rows, tokens_per_batch: int, surveyed: Survey, max_length: int, seed: int) -> Batches:
-        """Batches that hold ``tokens_per_batch`` tokens on average."""
-        pool = round(BATCHES_PER_POOL * tokens_per_batch / surveyed.mean_tokens)
-        return cls(rows, max(BATCHES_PER_POOL, pool), max_length, seed)
+    def sized(cls, rows: Rows, rows_per_batch: float, max_length: int, seed: int) -> Batches:
+        """Batches that hold so many rows on average, and at least one."""
+        return cls(rows, max(BATCHES_PER_POOL, round(BATCHES_PER_POOL * rows_per_batch)), max_length, seed)
+
+    @property
+    def rows_per_batch(self) -> float:
+        """On average, those that are too long included."""
+        return self.pool / BATCHES_PER_POOL
 
     def iterate(self, first: int = 0, stride: int = 1) -> Iterator[list[Row]]:
         """Batch ``first``, ``first + stride`` and so on: each of several processes takes its own."""

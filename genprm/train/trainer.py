@@ -49,6 +49,31 @@ def collate(rows: Sequence[Row], pad: int) -> Batch:
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
+def pack(rows: Sequence[Row], pad: int) -> Batch:
+    """The same batch as one sequence: ``input_ids``, ``labels`` and ``position_ids``, each (1, tokens, rounded).
+
+    Positions begin anew with every row, which is how the library's attention knows where one ends; padding is one more
+    row. The first token of a row is predicted from nothing, so it has no label.
+    """
+    total = sum(len(row.input_ids) for row in rows)
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    for row in (*rows, Row((pad,) * (rounded(total) - total), (IGNORED,) * (rounded(total) - total))):
+        ids += row.input_ids
+        labels += [IGNORED, *row.labels[1:]] if row.labels else []
+        positions += range(len(row.input_ids))
+    return {
+        "input_ids": torch.tensor([ids]), "labels": torch.tensor([labels]), "position_ids": torch.tensor([positions])
+    }  # fmt: skip
+
+
+def fed_tokens(batch: Batch) -> int:
+    """Tokens of a batch; padding counts only at the end of a packed one, where it is less than ``GRAIN``."""
+    mask = batch.get("attention_mask")
+    return int(batch["input_ids"].numel() if mask is None else mask.sum())
+
+
 def rounded(size: int) -> int:
     """The next multiple of ``GRAIN``."""
     return -(-size // GRAIN) * GRAIN
@@ -57,12 +82,13 @@ def rounded(size: int) -> int:
 class BatchStream(IterableDataset[Batch]):
     """Batches as tensors, without end."""
 
-    def __init__(self, batches: Batches, pad: int, first: int, stride: int) -> None:
+    def __init__(self, batches: Batches, pad: int, first: int, stride: int, *, packing: bool = False) -> None:
         self._batches, self._pad, self._first, self._stride = batches, pad, first, stride
+        self._collate = pack if packing else collate
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in self._batches.iterate(self._first, self._stride):
-            yield collate(rows, self._pad)
+            yield self._collate(rows, self._pad)
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -78,9 +104,10 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         progress: Progress,
         optimizer: OptimizerOptions,
         first_batch: int = 0,
+        packing: bool = False,
         **kwargs: Any,
     ) -> None:
-        self._batches = batches
+        self._batches, self._packing = batches, packing
         self._optimizer_options = optimizer
         self._pace = pace
         self.progress = progress
@@ -91,7 +118,8 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Batch]:
         """Each of several processes takes every n-th batch. Not wrapped by accelerate: it would shard once more."""
         first = self._first_batch + self.accelerator.process_index
-        stream = BatchStream(self._batches, self.processing_class.pad_token_id, first, self.accelerator.num_processes)
+        pad = self.processing_class.pad_token_id
+        stream = BatchStream(self._batches, pad, first, self.accelerator.num_processes, packing=self._packing)
         return DataLoader(stream, batch_size=None)
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -113,13 +141,14 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Mean negative log-likelihood over the trained tokens of the whole optimizer step.
 
-        On CPU the vocabulary is scored at trained positions only (TRL scores all there), and the attention mask is
-        left out: padding is on the right, where causal attention cannot see it, and without a mask attention takes
-        its triangular path. Both are exact.
+        In one process on a CPU the vocabulary is scored at trained positions only (TRL scores all there), and the
+        attention mask is left out: padding is on the right, where causal attention cannot see it, and without a mask
+        attention takes its triangular path. Both are exact.
         """
         if model.training:
-            self.progress.tokens += int(inputs["attention_mask"].sum()) * self.accelerator.num_processes
-        if return_outputs or inputs["input_ids"].device.type != "cpu":
+            self.progress.tokens += fed_tokens(inputs) * self.accelerator.num_processes
+        alone_on_cpu = inputs["input_ids"].device.type == "cpu" and self.accelerator.num_processes == 1
+        if return_outputs or not alone_on_cpu:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"].roll(-1, dims=1).flatten()
         targets[inputs["labels"].shape[1] - 1 :: inputs["labels"].shape[1]] = IGNORED  # nothing follows the last
@@ -127,9 +156,13 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         count = len(places) if num_items_in_batch is None else num_items_in_batch
         (others,) = (targets == IGNORED).nonzero(as_tuple=True)
         places = torch.cat([places, others[: rounded(len(places)) - len(places)]])
+        network = model.get_base_model() if hasattr(model, "get_base_model") else model  # adapters stand inside it
         with torch.autocast("cpu", torch.bfloat16, enabled=self.args.bf16):
-            states = model.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-            logits = model.get_output_embeddings()(states.flatten(0, 1)[places]).float()
+            output = network.base_model(
+                input_ids=inputs["input_ids"], position_ids=inputs.get("position_ids"), use_cache=False
+            )
+            states = output.last_hidden_state
+            logits = network.get_output_embeddings()(states.flatten(0, 1)[places]).float()
         total = cross_entropy(logits, targets[places], ignore_index=IGNORED, reduction="sum")
         return total / torch.as_tensor(count).clamp(min=1)
 

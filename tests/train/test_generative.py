@@ -11,7 +11,8 @@ import yaml
 
 from genprm import recipes
 from genprm.errors import IdentityError, InputError, RecipeError
-from genprm.train.generative import parameters, train
+from genprm.train.generative import train
+from genprm.train.models import parameters
 
 OPTIONS = {
     "kind": "generative",

@@ -59,7 +59,7 @@ def test_a_partition_loses_nothing_and_has_the_number_of_groups(lengths: list[in
 
 
 def test_little_of_a_batch_is_padding() -> None:
-    batches = Batches.sized(ROWS, 8192, survey(ROWS, 60, 10**6), 10**6, seed=0)
+    batches = Batches.sized(ROWS, 8192 / survey(ROWS, 60, 10**6).mean_tokens, 10**6, seed=0)
     made = list(islice(batches.iterate(), BATCHES_PER_POOL))
     held = sum(len(row.input_ids) for batch in made for row in batch)
     padded = sum(len(batch) * max(len(row.input_ids) for row in batch) for batch in made)
