@@ -86,8 +86,12 @@ def render(
     return _dialogue(_system_text(mode), asked, turns, tokenizer, style)
 
 
-def render_refinement(problem: str, requests: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer) -> Segments:
+def render_refinement(
+    problem: str, requests: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer, *, system: str | None = None
+) -> Segments:
     """The dialogue of a policy model: the problem, a solution, then each request to refine it and the new solution.
+
+    ``system``: as for ``render_policy``.
 
     ``turns`` are the solutions. With one fewer than there are user turns (the problem and each of ``requests``) it
     ends with the opening of the assistant turn; with as many it is closed. Raises as ``render`` does.
@@ -97,7 +101,8 @@ def render_refinement(problem: str, requests: Sequence[str], turns: Sequence[Tur
             f"{len(requests)} requests to refine go with {len(requests)} or {len(requests) + 1} solutions, "
             f"not {len(turns)}; give one solution before each request"
         )
-    return _dialogue(fill("system.policy.jinja"), [problem, *requests], turns, tokenizer, "chat")
+    system = fill("system.policy.jinja") if system is None else system
+    return _dialogue(system, [problem, *requests], turns, tokenizer, "chat")
 
 
 def refine_request(step: str, critique: str) -> str:

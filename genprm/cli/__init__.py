@@ -12,7 +12,21 @@ from collections.abc import Sequence
 
 import typer
 
-from genprm.cli import console, curate, demo, evaluate, lab, replay, rollout, run_recipe, sandbox, train, verify, view
+from genprm.cli import (
+    console,
+    critique,
+    curate,
+    demo,
+    evaluate,
+    lab,
+    replay,
+    rollout,
+    run_recipe,
+    sandbox,
+    train,
+    verify,
+    view,
+)
 from genprm.errors import EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
 __all__ = ["app", "main"]
@@ -27,6 +41,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
+app.command("critique")(critique.critique)
 app.command("rollout")(rollout.rollout)
 app.command("curate")(curate.curate)
 app.command("evaluate")(evaluate.evaluate)

@@ -18,7 +18,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from genprm.curate.export import Conversations, ExtraTokens, Format, StepTags, e
 from genprm.curate.filters import Sifted, Stage, sift
 from genprm.curate.options import Curation
 from genprm.engines import Tokenizer
-from genprm.errors import EngineUnavailable, InputError, SandboxUnavailable
+from genprm.errors import EngineUnavailable, InputError
 from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
 from genprm.records.lines import read_lines
 from genprm.runs import RunDirectory, environment
@@ -39,7 +38,7 @@ from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun
 from genprm.runs.held import OneOpen
 from genprm.runs.keys import digest
-from genprm.runs.pool import as_finished
+from genprm.runs.owed import Unavailable, work_off
 from genprm.runs.ray import RayCluster
 from genprm.runs.units import UnitFile
 from genprm.runs.workers import Worker
@@ -48,8 +47,6 @@ from genprm.types import Rollout, Solution
 log = logging.getLogger(__name__)
 
 UNITS = {"annotator": "annotations.jsonl", "judge": "judgements.jsonl"}
-LOST_IN_A_ROW = 3
-"""After so many lost answers without one between them, the engine or sandbox counts as down."""
 FORMATS: Mapping[str, Callable[[], Format]] = {
     "conversations": Conversations,
     "step-tags": StepTags,
@@ -57,7 +54,6 @@ FORMATS: Mapping[str, Callable[[], Format]] = {
 }
 OnAnswer = Callable[[str, int, int], None]
 """Task, answers there, answers wanted."""
-Unavailable = EngineUnavailable | SandboxUnavailable
 Asking = Worker[Question, Critique | Opinion, Terms]
 Answers = dict[str, list[Mapping[str, Any]]]
 """The units of one task by solution id, in the order of their index."""
@@ -157,33 +153,19 @@ async def _ask(
     terms = worker.facts
     owed = [question for question in wanted if question.key not in units]
     log.info("%s: %d of %d answers are there", terms.task, len(wanted) - len(owed), len(wanted))
-    waiting, left = iter(owed), len(owed)
-    lost: list[Unavailable] = []
-    in_a_row = 0
+    left = len(owed)
 
-    def take() -> Question | None:
-        return None if in_a_row >= LOST_IN_A_ROW else next(waiting, None)
+    def keep(question: Question, answer: Critique | Opinion) -> None:
+        nonlocal left
+        left -= 1
+        units.append({"key": question.key, "id": question.solution.id, "n": question.index, **_unit(answer)})
+        if on_answer is not None:
+            on_answer(terms.task, len(wanted) - left, len(wanted))
 
-    async def work(question: Question) -> tuple[Question, Critique | Opinion | Unavailable]:
-        try:
-            return question, await worker.run(question)
-        except (EngineUnavailable, SandboxUnavailable) as error:
-            return question, error
-
-    async with aclosing(as_finished(take, work, worker.capacity)) as done:
-        async for question, answer in done:
-            if isinstance(answer, EngineUnavailable | SandboxUnavailable):
-                run.append_error(_lost(question, answer))
-                lost.append(answer)
-                in_a_row += 1
-                continue
-            in_a_row, left = 0, left - 1
-            units.append({"key": question.key, "id": question.solution.id, "n": question.index, **_unit(answer)})
-            if on_answer is not None:
-                on_answer(terms.task, len(wanted) - left, len(wanted))
-    if lost:
-        raise type(lost[0])(
-            f"{lost[0]}; {left} of {len(wanted)} answers are owed in {run.path}: run the same command again to continue"
+    lost = await work_off(worker, owed, keep, lambda question, error: run.append_error(_lost(question, error)))
+    if lost is not None:
+        raise type(lost)(
+            f"{lost}; {left} of {len(wanted)} answers are owed in {run.path}: run the same command again to continue"
         )
     found: Answers = {}
     for question in wanted:

@@ -20,7 +20,7 @@ from genprm.rollout import styles
 from genprm.rollout.amounts import WAVE
 from genprm.rollout.budget import Outcome
 from genprm.rollout.grading import Grade, Grader
-from genprm.rollout.samples import Order, PrefixOrder, Sample, SampleOrder
+from genprm.rollout.samples import Order, PrefixOrder, RefineOrder, Sample, SampleOrder
 from genprm.rollout.seeds import completion_seed, sample_seed
 from genprm.rollout.styles import Style
 from genprm.types import Problem, Rollout, Segment, Solution
@@ -66,6 +66,18 @@ class Terms:
         """The prompt of a problem; ``written``: how the policy's turn begins, if otherwise than the style has it."""
         turn = styles.opening(self.settings.style) if written is None else written
         return prompts.render_policy(problem.problem, turn, self.tokenizer, system=self.settings.system)
+
+    def refinement(self, order: RefineOrder) -> tuple[Segment, ...]:
+        """The prompt of a solution that is written once more."""
+        if order.request is None:
+            return self.segments(order.problem)
+        solution = order.solution
+        before = str(solution.extra.get("separator", styles.SEPARATOR)).join(solution.steps)
+        turns = ((Segment("model", before),),)
+        asked = prompts.render_refinement(
+            order.problem.problem, (order.request,), turns, self.tokenizer, system=self.settings.system
+        )
+        return (*asked, *styles.opening(self.settings.style))
 
     def ids(self, problem: Problem, written: Turn | None = None) -> tuple[int, ...]:
         """Its token ids."""
@@ -114,8 +126,13 @@ class Completer:
     async def run(self, order: Order) -> Done:
         """Do one order. Raises ``EngineUnavailable`` or ``GraderUnavailable``."""
         if isinstance(order, SampleOrder):
-            return await self._sample(order)
-        assert isinstance(order, PrefixOrder), "there are two kinds of orders"
+            seed = sample_seed(self._run_seed, order.problem.id, order.index)
+            segments = self.facts.segments(order.problem)
+            return await self._sample(order, f"{order.problem.id}/{order.index}", order.index, seed, segments)
+        if isinstance(order, RefineOrder):
+            seed = sample_seed(self._run_seed, order.id, order.index)
+            return await self._sample(order, order.id, order.index, seed, self.facts.refinement(order))
+        assert isinstance(order, PrefixOrder), "there are three kinds of orders"
         return await self._roll_out(order)
 
     async def aclose(self) -> None:
@@ -127,19 +144,17 @@ class Completer:
         """Close the grader alone, where the engine is someone else's."""
         await self._grader.aclose()
 
-    async def _sample(self, order: SampleOrder) -> Sample:
+    async def _sample(self, order: Order, id: str, index: int, seed: int, segments: Turn) -> Sample:
         problem, style = order.problem, self._settings.style
-        seed = sample_seed(self._run_seed, problem.id, order.index)
-        opened = styles.opening(style)
-        done = await self._draw(self.facts.ids(problem, opened), seed)
-        text = "".join(segment.text for segment in opened) + done.text
+        done = await self._draw(prompts.encode(segments, self.facts.tokenizer).ids, seed)
+        text = "".join(segment.text for segment in styles.opening(style)) + done.text
         cut = styles.cut(style, text)
         grade = await self._grade(problem, done, text)
         outcome, reason = _outcome(grade)
         if grade is not None and len(cut.steps) < styles.least_steps(style):
             outcome, reason = "invalid", "steps"
         return Sample(
-            key=order.key, id=f"{problem.id}/{order.index}", problem_id=problem.id, index=order.index, seed=seed,
+            key=order.key, id=id, problem_id=problem.id, index=index, seed=seed,
             outcome=outcome, reason=reason, predicted_answer="" if grade is None else grade.answer,
             steps=cut.steps, separator=cut.separator, text=text, tokens=len(done.ids),
         )  # fmt: skip

@@ -54,6 +54,17 @@ class SampleOrder(Order):
 
 
 @dataclass(frozen=True, slots=True)
+class RefineOrder(Order):
+    """A solution to be written once more, as the new solution ``id``: in answer to a request of the user, who has seen
+    ``solution``; without a request, from the problem alone."""
+
+    id: str
+    index: int
+    solution: Solution
+    request: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixOrder(Order):
     """Completions to be sampled from steps 0..step of a solution; without one, from the problem alone (step -1).
 

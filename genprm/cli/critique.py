@@ -1,0 +1,130 @@
+"""``genprm critique IN --out DIR``: the verifier criticises, a policy refines; the same command again continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from genprm.cli import console
+from genprm.cli.verify import STOPPED, cluster_of, options_of
+
+if TYPE_CHECKING:
+    from genprm.critique import Summary
+
+
+def critique(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="Solutions: JSONL file, hub:name[:config]:split, or - for stdin.")
+    ],
+    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    policy: Annotated[str, typer.Option(help="The model that refines: model folder or hub name.")],
+    model: Annotated[str, typer.Option(help="The verifier.")] = "genprm-tiny",
+    rounds: Annotated[int, typer.Option(help="Rounds of critique and refinement.")] = 3,
+    votes: Annotated[int, typer.Option(help="Votes of the verifier on each solution.")] = 8,
+    refinements: Annotated[int, typer.Option(help="New solutions to each critique; the verifier picks one.")] = 1,
+    critic: Annotated[
+        Literal["verifier", "index", "sham", "resample", "self", "oracle"],
+        typer.Option(help="Whose critique: the verifier's, or a control (the README says what each shows)."),
+    ] = "verifier",
+    accept_if_better: Annotated[
+        bool,
+        typer.Option("--accept-if-better", help="Keep the old solution unless the new one scores higher."),
+    ] = False,
+    score: Annotated[
+        Literal["min", "mean", "product", "last"], typer.Option(help="Of the step rewards, for the verifier's pick.")
+    ] = "min",
+    engine: Annotated[str, typer.Option(help="What runs both models: auto, transformers, vllm or openai.")] = "auto",
+    engine_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the verifier's engine.")
+    ] = None,
+    policy_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the policy's engine.")
+    ] = None,
+    sandbox: Annotated[Literal["auto", "docker", "local"], typer.Option(help="What runs the code.")] = "auto",
+    style: Annotated[
+        Literal["step-forced", "blank-lines", "trajectory"], typer.Option(help="How solutions are written and cut.")
+    ] = "step-forced",
+    temperature: Annotated[float, typer.Option(help="Of the policy; the verifier's is 0.6.")] = 0.7,
+    top_p: Annotated[float, typer.Option(help="Of the policy.")] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Of the policy; 0 keeps all tokens.")] = 20,
+    max_tokens: Annotated[int, typer.Option(help="Of one refined solution.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Take the first N solutions.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the work over replicas on this Ray cluster.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="Of each model, with --ray.")] = None,
+    gpus_per_replica: Annotated[int | None, typer.Option(help="With --ray. Default: 1 where there are any.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+) -> None:
+    """Criticise solutions with a verifier and have a policy refine them."""
+    from genprm.api import Verifier
+    from genprm.critique import CRITICS, Plan
+    from genprm.critique import critique as run
+    from genprm.engines import Sampling, replica_options, resolve_engine
+    from genprm.engines.sampling import check
+    from genprm.records import read_solutions
+    from genprm.rollout import Settings
+    from genprm.rollout.opening import Opening
+
+    resolve_engine(engine)
+    sampling = Sampling(temperature, top_p, top_k)
+    check(sampling)
+    plan = Plan(rounds, refinements, critic, accept_if_better, score)
+    cluster = cluster_of(ray, replicas, gpus_per_replica)
+    loaded = read_solutions(source, limit=limit)
+    verifier = Verifier(
+        model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, ray=cluster,
+        engine_options=options_of(engine_option or ()),
+    )  # fmt: skip
+    options: dict[str, Any] = options_of(policy_option or ())
+    writer = Opening(
+        policy, engine, Settings(style, None, max_tokens), sampling, seed,
+        engine_options=replica_options(engine, options, gpus_per_replica),
+    )  # fmt: skip
+    if dry_run:
+        for line in (
+            *loaded.notes,
+            f"{len(loaded.solutions)} solutions from {loaded.source}, {votes} votes each",
+            f"at most {rounds} rounds with {refinements} new solutions to each critique: at most "
+            f"{len(loaded.solutions) * rounds * refinements} solutions written",
+            f"critic {critic}: {CRITICS[plan.critic]}; verifier {model}, policy {policy}, seed {seed}",
+            f"run directory {out} {'continues the run there' if (out / 'config.yaml').exists() else 'is new'}",
+            "dry run: nothing was loaded or written",
+        ):
+            console.out().print(Text(line), soft_wrap=True)
+        return
+    console.log_to_stderr()
+    to = console.err()
+    try:
+        found = run(loaded, out, verifier, writer, plan, ray=cluster, on_stage=lambda line: to.print(Text(line)))
+    except KeyboardInterrupt:
+        to.print(f"stopped; what is finished is kept in {out}: run the same command again to continue", soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
+    _print(found)
+
+
+def _print(found: Summary) -> None:
+    to = console.out()
+    grid = console.grid(
+        "round", "right", "criticised", "of them right before", "wrong to right", "right to wrong", "policy tokens",
+        "verifier tokens",
+    )  # fmt: skip
+    for one in found.rounds:
+        share = f"{100 * one.right / one.answered:.1f} %" if one.answered else "–"
+        grid.add_row(
+            str(one.number), share, str(one.criticised), str(one.false_alarms), str(one.wrong_to_right),
+            str(one.right_to_wrong), f"{one.policy_tokens:,}", f"{one.verifier_tokens:,}",
+        )  # fmt: skip
+    to.print(grid)
+    alarms, lost = sum(one.false_alarms for one in found.rounds), sum(one.right_to_wrong for one in found.rounds)
+    if alarms:
+        to.print(
+            f"{alarms} right solutions were criticised and {lost} became wrong: --accept-if-better keeps a solution "
+            "unless the verifier scores the new one higher",
+            soft_wrap=True,
+        )
+    to.print(f"refined solutions in {found.path / 'refined.jsonl'}", soft_wrap=True)
