@@ -16,10 +16,10 @@ from genprm import prompts
 from genprm.engines.base import Completion, Engine, GenerationRequest, Sampling, Tokenizer
 from genprm.errors import InputError
 from genprm.prompts import Turn
+from genprm.records.grading import Grade, Grader
 from genprm.rollout import styles
 from genprm.rollout.amounts import WAVE
 from genprm.rollout.budget import Outcome
-from genprm.rollout.grading import Grade, Grader
 from genprm.rollout.samples import Order, PrefixOrder, RefineOrder, Sample, SampleOrder
 from genprm.rollout.seeds import completion_seed, sample_seed
 from genprm.rollout.styles import Style

@@ -9,8 +9,8 @@ from typing import Any
 from genprm import background, engines
 from genprm.engines import Engine, Sampling
 from genprm.errors import InputError
+from genprm.records.grading import Grader
 from genprm.rollout.completer import SAMPLING, Completer, Settings
-from genprm.rollout.grading import Grader
 
 
 @dataclass(frozen=True, slots=True)

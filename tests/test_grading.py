@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genprm.errors import GraderUnavailable
-from genprm.records import answers_agree, extract_answer
-from genprm.rollout import Grade, Grader, grading
-from genprm.rollout.plain import boxed_number, numbers_agree
+from genprm.records import answers_agree, extract_answer, grading
+from genprm.records.grading import Grade, Grader
+from genprm.records.plain import boxed_number, numbers_agree
 
 Result = TypeVar("Result")
 ENDLESS = "$\\boxed{\\prod_{n=1}^{1000000} n^n}$"

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import genprm
 from genprm.errors import GraderUnavailable
 from genprm.records.answers import LONGEST_TEXT
-from genprm.rollout.plain import boxed_number, numbers_agree
+from genprm.records.plain import boxed_number, numbers_agree
 
 GradeStatus = Literal["graded", "no_answer", "timeout", "error"]
 
