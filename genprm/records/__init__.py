@@ -6,7 +6,7 @@
 ``curation``   rollouts and labels to dicts and back
 ``answers``    the final answer of a solution, extracted where the record does not give it
 ``answering``  the program that finds and compares answers under a deadline
-``grading``    whether answers are right, in processes that can be killed; ``plain``: at once where they are plain numbers
+``grading``    whether answers are right, in processes that can be killed; ``plain`` numbers at once
 ``lines``      JSON lines: reading with errors that name file, line and field; writing
 """
 
