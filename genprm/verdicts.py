@@ -28,11 +28,11 @@ def values(column: Sequence[StepVerdict], vote_rule: VoteRule) -> list[float]:
     return [value for step in column if (value := said(step, vote_rule)) is not None]
 
 
-def predicted_label(rewards: Sequence[float | None]) -> int | None:
-    """First step whose reward is below 0.5, else -1; ``None`` if a step without reward comes before that."""
+def predicted_label(rewards: Sequence[float | None], threshold: float = THRESHOLD) -> int | None:
+    """First step whose reward is below the threshold, else -1; ``None`` if a step without reward comes before that."""
     for index, reward in enumerate(rewards):
         if reward is None:
             return None
-        if reward < THRESHOLD:
+        if reward < threshold:
             return index
     return -1

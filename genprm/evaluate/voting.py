@@ -45,8 +45,8 @@ def vote(answers: Ints, weights: Ints, right: Floats, sizes: Sequence[int], *, s
         else:
             # Each problem's samples are shuffled first, so that problems do not share their subsets.
             own = rng.permuted(np.tile(np.arange(n), (len(rows), 1)), axis=1)
-            shuffled = (np.take_along_axis(table[rows], own, axis=1) for table in (answers, weights, right))
-            found[rows] = _along_orders(*shuffled, orders, sizes)
+            of = rows[:, None], own
+            found[rows] = _along_orders(answers[of], weights[of], right[of], orders, sizes)
     return found
 
 
@@ -59,7 +59,9 @@ def _over_all_subsets(answers: Ints, weights: Ints, right: Floats, sizes: Sequen
         subsets = np.zeros((len(list(itertools.combinations(range(n), size))), n))
         for row, members in enumerate(itertools.combinations(range(n), size)):
             subsets[row, list(members)] = 1
-        sums = np.where(subsets @ gives > 0, subsets @ (gives * weights[:, :, None]), -1)  # (problems, subsets, answers)
+        sums = np.where(
+            subsets @ gives > 0, subsets @ (gives * weights[:, :, None]), -1
+        )  # (problems, subsets, answers)
         best = sums.max(axis=2, keepdims=True)
         tied = (sums == best) & (best >= 0)
         picked = np.einsum("psa,pa->ps", tied, rightness) / np.maximum(tied.sum(axis=2), 1)

@@ -67,6 +67,11 @@ class Grader:
 
     async def grade(self, reference: str, text: str) -> Grade:
         """Whether a text concludes with the reference answer. Raises ``GraderUnavailable``."""
+        found = await self.read(text)
+        return await self.compare(reference, found.answer) if found.status == "graded" else found
+
+    async def read(self, text: str) -> Grade:
+        """The answer that a text concludes with, compared with nothing. Raises ``GraderUnavailable``."""
         answer = boxed_number(text[-LONGEST_TEXT:])
         if answer is None:
             if not text.strip():
@@ -75,7 +80,7 @@ class Grader:
             if status != "graded":
                 return Grade("", False, status)
             answer = str(found["answer"])
-        return await self.compare(reference, answer)
+        return Grade(answer, False, "graded")
 
     async def compare(self, reference: str, answer: str) -> Grade:
         """Whether an answer is the reference answer. Raises ``GraderUnavailable``."""

@@ -46,15 +46,19 @@ def read_solutions(spec: str, *, limit: int | None = None) -> Loaded:
 
 
 def load_records(
-    rows: Iterable[tuple[int | None, Mapping[str, Any]]], source: str, limit: int | None, notes: tuple[str, ...] = ()
-) -> Loaded:
-    """The solutions of (line, record) pairs, the first ``limit`` of them. Raises ``RecordError``."""
+    rows: Iterable[tuple[int | None, Mapping[str, Any]]], source: str, limit: int | None, notes: tuple[str, ...] = (),
+    *, judged: bool = False,
+) -> Loaded:  # fmt: skip
+    """The solutions of (line, record) pairs, the first ``limit`` of them. Raises ``RecordError``.
+
+    ``judged``: the records are results; see ``solution_from_dict``.
+    """
     solutions: list[Solution] = []
     lines: dict[str, int | None] = {}
     made: list[str] = []
     splits: dict[str, int] = {}
     for line, row in rows:
-        solution = solution_from_dict(row, source=source, line=line)
+        solution = solution_from_dict(row, source=source, line=line, judged=judged)
         if row.get("steps") is None:
             how = split_solution(row["solution"])[1]
             splits[how] = splits.get(how, 0) + 1

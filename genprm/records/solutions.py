@@ -55,9 +55,14 @@ def split_solution(text: str) -> tuple[tuple[str, ...], str]:
     ) > 1 else "into one step, for it has no 'Step k:' or blank line"
 
 
-def solution_from_dict(record: Mapping[str, Any], *, source: str = "record", line: int | None = None) -> Solution:
-    """The solution of a record. ``id`` is empty when the record has none. Raises ``RecordError``."""
-    return _Reader(record, source, line).solution()
+def solution_from_dict(
+    record: Mapping[str, Any], *, source: str = "record", line: int | None = None, judged: bool = False
+) -> Solution:
+    """The solution of a record. ``id`` is empty when the record has none. Raises ``RecordError``.
+
+    ``judged``: the record is a result, which nobody will judge again, so its problem's text may be missing.
+    """
+    return _Reader(record, source, line, judged).solution()
 
 
 def solution_to_dict(solution: Solution) -> dict[str, Any]:
@@ -73,10 +78,11 @@ def solution_to_dict(solution: Solution) -> dict[str, Any]:
 class _Reader:
     """Reads the fields of one record; every complaint names file, line and field."""
 
-    def __init__(self, record: Mapping[str, Any], source: str, line: int | None) -> None:
+    def __init__(self, record: Mapping[str, Any], source: str, line: int | None, judged: bool) -> None:
         self.record = record
         self.source = source
         self.line = line
+        self.judged = judged
 
     def solution(self) -> Solution:
         steps = self.steps()
@@ -100,6 +106,8 @@ class _Reader:
     def problem(self) -> str:
         value = self.record.get("problem")
         if value is None:
+            if self.judged:
+                return ""
             raise self.fail("problem", "is missing; give the problem's text")
         if not isinstance(value, str):
             raise self.fail("problem", f"is a {json_name(value)}; it must be a string")

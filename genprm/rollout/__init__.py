@@ -1,7 +1,8 @@
 """Rollouts: solutions that a policy samples, and completions of every prefix of them, counted.
 
 ``problems`` loads · ``styles`` cuts and continues solutions · ``budget`` and ``amounts`` say how many ·
-``completer`` does the work · ``courses`` say what is next · ``job`` continues a run directory · ``roller`` is the surface
+``completer`` does the work · ``courses`` say what is next · ``job`` continues a run directory ·
+``roller`` is the surface
 """
 
 from __future__ import annotations
