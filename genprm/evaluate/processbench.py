@@ -1,27 +1,33 @@
 """ProcessBench: does the verifier name the first wrong step?
 
-Accuracy on solutions with an error counts exact first-error indices; accuracy on solutions without one counts those
-accepted; F1 is their harmonic mean. A solution without a verdict (``None``) is a miss and is counted as unknown.
+acc_err = mean of [prediction = label] over solutions with an error (label >= 0), acc_cor = mean of [prediction = -1]
+over those without (label = -1), F1 = 2 acc_err acc_cor / (acc_err + acc_cor), 0 where both are 0 (ProcessBench,
+arXiv 2412.06559). The prediction is the first step whose reward is below the threshold, else -1. A solution without a
+verdict (``None``) is a miss and is counted as unknown. Intervals resample problems with all their solutions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from genprm.errors import InputError, RecordError
-from genprm.evaluate.statistics import Floats, Interval, f1_difference, f1_interval, mean_interval
-from genprm.records import read_votes, solution_from_dict
-from genprm.records.lines import read_lines
-from genprm.types import Solution, Vote
-from genprm.verdicts import predicted_label
-
-Predicted = int | None
+from genprm.errors import InputError
+from genprm.evaluate.breakdown import Group, groups
+from genprm.evaluate.diagnostics import (
+    BehindRightAnswers,
+    Calibration,
+    behind_right_answers,
+    last_minimum,
+    step_calibration,
+)
+from genprm.evaluate.scored import Predicted, Results, Scored, read_results, votes_of_items
+from genprm.evaluate.statistics import Bools, Floats, Interval, f1_difference, f1_interval, mean_interval
+from genprm.types import Vote
+from genprm.verdicts import THRESHOLD, predicted_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,18 @@ class F1Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens that the votes took, code output included."""
+
+    total: int
+    per_solution: float
+    per_rationale: float
+    """Of the steps that were judged or failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The evaluation of one run."""
+    """The evaluation of one run or file, or of one subset of it."""
 
     solutions: int
     unlabelled: int
@@ -54,26 +70,54 @@ class Report:
     """Maj minus Pass@1 in points, paired."""
     recall: Mapping[str, Interval] = field(default_factory=dict)
     """Per cent of each kind answered rightly, where the records have a ``kind``."""
+    threshold: float = THRESHOLD
+    groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
+    """By kind of error, position of the first error, length and generator; see ``breakdown``."""
+    behind_right_answers: BehindRightAnswers | None = None
+    last_minimum: Interval | None = None
+    calibration: Calibration | None = None
+    """Of step rewards, up to the first error."""
+    tokens: Tokens | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def score(predicted: Sequence[Predicted], labels: Sequence[int], *, seed: int = 0) -> F1Result:
+Problems = Sequence[Hashable] | None
+
+
+def score(
+    predicted: Sequence[Predicted], labels: Sequence[int], *, problems: Problems = None, seed: int = 0
+) -> F1Result:
     """F1 of one verdict for each solution; -1 says no error."""
-    return pass_at_1([[verdict] for verdict in predicted], labels, seed=seed)
+    return pass_at_1([[verdict] for verdict in predicted], labels, problems=problems, seed=seed)
 
 
-def pass_at_1(predicted: Sequence[Sequence[Predicted]], labels: Sequence[int], *, seed: int = 0) -> F1Result:
+def pass_at_1(
+    predicted: Sequence[Sequence[Predicted]], labels: Sequence[int], *, problems: Problems = None, seed: int = 0
+) -> F1Result:
     """F1 of single votes, ``predicted[solution][vote]``: every vote has its F1, their mean is stated."""
-    table, wrong = hits(predicted, labels), with_error(labels)
+    unknown = sum(verdict is None for row in predicted for verdict in row)
+    return f1_of(hits(predicted, labels), labels, unknown=unknown, problems=problems, seed=seed)
+
+
+def f1_of(
+    table: Floats, labels: Sequence[int], *, unknown: int = 0, problems: Problems = None, seed: int = 0
+) -> F1Result:
+    """F1 of a table of hits (solutions, votes), each the share of verdicts that are right."""
+    wrong = with_error(labels)
+
+    def accuracy(of: Bools) -> Interval:
+        own = None if problems is None else [name for name, one in zip(problems, of, strict=True) if one]
+        return mean_interval(table[of], problems=own, seed=seed).times(100)
+
     return F1Result(
-        f1=f1_interval(table, wrong, seed=seed).times(100),
-        error_accuracy=mean_interval(table[wrong], seed=seed).times(100),
-        correct_accuracy=mean_interval(table[~wrong], seed=seed).times(100),
+        f1=f1_interval(table, wrong, problems=problems, seed=seed).times(100),
+        error_accuracy=accuracy(wrong),
+        correct_accuracy=accuracy(~wrong),
         erroneous=int(wrong.sum()),
         correct=int((~wrong).sum()),
-        unknown=sum(verdict is None for row in predicted for verdict in row),
+        unknown=unknown,
     )
 
 
@@ -98,68 +142,75 @@ def hits(predicted: Sequence[Sequence[Predicted]], labels: Sequence[int]) -> Flo
     return np.array([[v == label for v in row] for row, label in zip(predicted, labels, strict=True)], dtype=float)
 
 
-def with_error(labels: Sequence[int]) -> NDArray[np.bool_]:
+def with_error(labels: Sequence[int]) -> Bools:
     """(solutions,): whether the solution has an error."""
     return np.array([label >= 0 for label in labels], dtype=bool)
 
 
-def vote_label(vote: Vote) -> Predicted:
+def vote_label(vote: Vote, threshold: float = THRESHOLD) -> Predicted:
     """The label that a single vote names: by the rule of items.jsonl."""
-    return predicted_label([step.reward for step in vote.steps])
+    return predicted_label([step.reward for step in vote.steps], threshold)
 
 
-def evaluate_run(run: Path, *, seed: int = 0) -> Report:
-    """The figures of a verify run directory. Raises ``InputError`` if it has no items or no labels."""
-    known = labelled(run)
-    lines = list(read_lines(run / "items.jsonl"))
-    items = {str(item["id"]): _verdict(item, run, line) for line, item in lines}
-    votes = votes_of_items(run)
-    labels = [solution.label for solution in known if solution.label is not None]
-    maj = [[items[solution.id]] for solution in known]
+def evaluate_run(path: Path, *, threshold: float = THRESHOLD, seed: int = 0) -> Report:
+    """The figures of a run directory or a file. Raises ``InputError`` if it has no verdicts or no labels."""
+    results = read_results(path)
+    return evaluate_results(results, results.scored, threshold=threshold, seed=seed)
+
+
+def evaluate_results(
+    results: Results, chosen: Sequence[Scored], *, threshold: float = THRESHOLD, seed: int = 0
+) -> Report:
+    """The figures of some of the results."""
+    known = labelled(results, chosen)
+    for one in known:
+        if one.rewards is None and threshold != THRESHOLD:
+            raise results.fail(
+                one, "reward", f"is missing, so a threshold of {threshold:g} says nothing; leave it at 0.5"
+            )
+    votes = votes_of_items(results.path) if results.is_run else {}
+    labels = [one.solution.label for one in known if one.solution.label is not None]
+    problems = [one.problem for one in known]
+    maj = [[one.predicted(threshold)] for one in known]
     # Where voting stopped early some votes were never run to their end: they have no label of their own.
-    early = any(item.get("settled") in ("labels", "first-error", "risk") for _, item in lines)
-    fewest = 0 if early else min(len(votes.get(solution.id, ())) for solution in known)
-    singles = [[vote_label(vote) for vote in votes[s.id][:fewest]] for s in known if fewest]
-    wrong = with_error(labels)
-    kinds = [str(solution.extra.get("kind", "")) for solution in known]
+    early = any(one.settled in ("labels", "first-error", "risk") for one in chosen)
+    fewest = 0 if early else min(len(votes.get(one.solution.id, ())) for one in known)
+    singles = [[vote_label(vote, threshold) for vote in votes[one.solution.id][:fewest]] for one in known if fewest]
+    kinds = [str(one.solution.extra.get("kind") or "") for one in known]
     return Report(
         solutions=len(known),
-        unlabelled=len(items) - len(known),
+        unlabelled=len(chosen) - len(known),
         votes=fewest,
-        maj=pass_at_1(maj, labels, seed=seed),
-        pass_at_1=pass_at_1(singles, labels, seed=seed) if fewest else None,
-        difference=f1_difference(hits(maj, labels), hits(singles, labels), wrong, seed=seed).times(100)
+        maj=pass_at_1(maj, labels, problems=problems, seed=seed),
+        pass_at_1=pass_at_1(singles, labels, problems=problems, seed=seed) if fewest else None,
+        difference=f1_difference(
+            hits(maj, labels), hits(singles, labels), with_error(labels), problems=problems, seed=seed
+        ).times(100)
         if fewest
         else None,
         recall=recall(maj, labels, kinds, seed=seed) if all(kinds) else {},
+        threshold=threshold,
+        groups=groups(known, hits(maj, labels)[:, 0], seed=seed),
+        behind_right_answers=behind_right_answers(known, threshold, seed=seed),
+        last_minimum=last_minimum(chosen, seed=seed),
+        calibration=step_calibration(known),
+        tokens=_tokens([vote for one in chosen for vote in votes.get(one.solution.id, ())], len(chosen)),
     )
 
 
-def votes_of_items(run: Path) -> dict[str, list[Vote]]:
-    """The votes that the run's items were made of, by solution: a run may hold more, of an earlier, larger number."""
-    votes = read_votes(run / "votes.jsonl")
-    sizes = {str(item["id"]): item.get("votes") for _, item in read_lines(run / "items.jsonl")}
-    return {name: found[: sizes[name]] for name, found in votes.items() if name in sizes}
-
-
-def labelled(run: Path) -> list[Solution]:
-    """The solutions of a run directory that have an item and a label. Raises ``InputError`` if there are none."""
-    if not (run / "items.jsonl").exists():
-        raise InputError(f"{run} has no items.jsonl; finish the run with genprm verify, or give its folder")
-    names = {str(item["id"]) for _, item in read_lines(run / "items.jsonl")}
-    source = str(run / "solutions.jsonl")
-    lines = read_lines(run / "solutions.jsonl")
-    solutions = (solution_from_dict(record, source=source, line=line) for line, record in lines)
-    known = [solution for solution in solutions if solution.id in names and solution.label is not None]
+def labelled(results: Results, chosen: Sequence[Scored] | None = None) -> list[Scored]:
+    """The results that have a label and something to compare it with. Raises ``InputError`` if there are none."""
+    chosen = results.scored if chosen is None else chosen
+    known = [one for one in chosen if one.solution.label is not None]
     if not known:
-        raise InputError(f"{run}: none of its {len(names)} solutions has a 'label' to compare with")
+        raise InputError(f"{results.path}: none of its {len(chosen)} solutions has a 'label' to compare with")
+    for one in known:
+        if not one.states and one.rewards is None:
+            raise results.fail(one, "reward", "must be a list with one number per step, to name the first wrong step")
     return known
 
 
-def _verdict(item: Mapping[str, Any], run: Path, line: int) -> Predicted:
-    found = item.get("predicted_label", "absent")
-    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
-        return found
-    raise RecordError(
-        "must be a whole number or null", source=str(run / "items.jsonl"), line=line, field="predicted_label"
-    )
+def _tokens(votes: Sequence[Vote], solutions: int) -> Tokens | None:
+    steps = [step for vote in votes for step in vote.steps if step.status != "not_run"]
+    total = sum(step.tokens for step in steps)
+    return Tokens(total, total / solutions, total / len(steps)) if steps else None

@@ -10,26 +10,33 @@ from pathlib import Path
 import numpy as np
 
 from genprm.errors import InputError
-from genprm.evaluate.processbench import F1Result, Predicted, labelled, pass_at_1, votes_of_items
+from genprm.evaluate.processbench import F1Result, f1_of, hits, labelled
+from genprm.evaluate.scored import Predicted, read_results, votes_of_items
 from genprm.evaluate.statistics import Floats
-from genprm.records.lines import read_lines
 from genprm.types import Vote
-from genprm.verdicts import VoteRule, predicted_label, said
+from genprm.verdicts import THRESHOLD, VoteRule, said
 
-SUBSETS = 100
-"""Drawn for each number of votes, where there are more."""
+SUBSETS = 2000
+"""Drawn for each number of votes, where there are more; up to 12 votes there are not."""
 
 
 def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> dict[int, F1Result]:
-    """F1 of Maj@n for n = 1 to the votes of the run, each the mean over subsets of n votes.
+    """F1 of Maj@n for n = 1 to the votes of the run.
+
+    A solution's hit is the share of subsets of n votes that name its label; accuracies are the means of hits, and F1
+    is taken of the accuracies. So both accuracies are unbiased; at n = 1 this F1 is at least the mean of the votes' own
+    F1 that ``pass_at_1`` states (the harmonic mean is concave).
 
     Raises ``InputError`` for a run that is not complete: one whose votes are missing, or that stopped voting early,
     would make small n look better than it is.
     """
-    solutions = labelled(run)
+    results = read_results(run)
+    if not results.is_run:
+        raise InputError(f"{run} is a file, which keeps no votes; a curve needs the run directory of genprm verify")
+    known = labelled(results)
     votes = votes_of_items(run)
-    counts = {len(votes.get(solution.id, ())) for solution in solutions}
-    settled = {item.get("settled") for _, item in read_lines(run / "items.jsonl")}
+    counts = {len(votes.get(one.solution.id, ())) for one in known}
+    settled = {one.settled for one in results.scored}
     if counts == {0}:
         raise InputError(f"{run} keeps no votes of its own, so there is no curve; a cascade has them in its folders")
     if settled != {"all"} or len(counts) > 1:
@@ -38,12 +45,15 @@ def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> 
             f"{', '.join(sorted(str(one) for one in settled))}); finish it with genprm verify --settle all"
         )
     total = counts.pop()
-    labels = [solution.label for solution in solutions if solution.label is not None]
+    labels = [one.solution.label for one in known if one.solution.label is not None]
+    problems = [one.problem for one in known]
     curve = {}
     for size in range(1, total + 1):
         chosen = subsets(total, size, seed)
-        predicted = [subset_labels(votes[solution.id], chosen, vote_rule) for solution in solutions]
-        curve[size] = pass_at_1(predicted, labels, seed=seed)
+        predicted = [subset_labels(votes[one.solution.id], chosen, vote_rule) for one in known]
+        shares = hits(predicted, labels).mean(axis=1, keepdims=True)
+        unknown = sum(row.count(None) for row in predicted)
+        curve[size] = f1_of(shares, labels, unknown=unknown, problems=problems, seed=seed)
     return curve
 
 
@@ -65,7 +75,12 @@ def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) ->
     table = np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float)  # None: NaN
     sums, counts = chosen @ np.nan_to_num(table), chosen @ ~np.isnan(table)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    return [predicted_label([None if math.isnan(mean) else mean for mean in row]) for row in means.tolist()]
+    unknown = np.isnan(means)
+    ends = unknown | (means < THRESHOLD)
+    first = ends.argmax(axis=1)
+    rows = np.arange(len(means))
+    labels = np.where(ends.any(axis=1), first, -1).tolist()
+    return [None if open_ else label for label, open_ in zip(labels, unknown[rows, first].tolist(), strict=True)]
 
 
 def describe(curve: Mapping[int, F1Result]) -> list[list[str]]:

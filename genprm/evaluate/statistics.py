@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 RESAMPLES = 10_000
+Seed = int | tuple[int, ...]
 _CELLS = 4_000_000
 """Numbers held at once while resampling."""
 
@@ -75,7 +76,7 @@ class Units:
         np.add.at(table, self.of, values)
         return table
 
-    def draws(self, table: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
+    def draws(self, table: Floats, *, seed: Seed = 0, resamples: int = RESAMPLES) -> Floats:
         """(resamples, columns): the column sums of ``table`` (units, columns) over each resample of the units."""
         total = np.zeros((resamples, table.shape[1]))
         strata = np.unique(self.stratum)
@@ -131,7 +132,7 @@ def mean_f1(erroneous: Floats, correct: Floats) -> Floats:
 
 def f1_draws(
     hits: Floats, erroneous: Bools, statistic: Statistic = mean_f1, *, problems: Sequence[Hashable] | None = None,
-    seed: int = 0, resamples: int = RESAMPLES,
+    seed: Seed = 0, resamples: int = RESAMPLES,
 ) -> tuple[float, Floats]:  # fmt: skip
     """A figure made of the two accuracies of each column of ``hits`` (solutions, columns), and its resamples.
 
