@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from genprm.cli import (
+    compare,
     console,
     critique,
     curate,
@@ -45,6 +46,7 @@ app.command("critique")(critique.critique)
 app.command("rollout")(rollout.rollout)
 app.command("curate")(curate.curate)
 app.add_typer(evaluate.evaluate, name="evaluate")
+app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("run")(run_recipe.run)
 app.command("view")(view.view)

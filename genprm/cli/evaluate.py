@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +31,57 @@ def _benches(context: typer.Context) -> None:
     console.help_without_verb(context)
 
 
+@evaluate.command("processbench")
+def processbench(
+    sources: Inputs,
+    threshold: Annotated[
+        str, typer.Option(help="A reward below it says No; first: the best one on the first subset.")
+    ] = "0.5",
+    curve: Annotated[
+        bool, typer.Option("--curve", help="F1 of every smaller number of votes, by subsampling.")
+    ] = False,
+    vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="Of the curve.")] = "mean",
+    seed: Seed = 0,
+    reference: Reference = False,
+    out: Out = None,
+) -> None:
+    """F1 of first errors. Several IN: subsets, or runs of the same solutions with other sampling seeds."""
+    from genprm.cli import figures
+    from genprm.errors import InputError
+    from genprm.evaluate.benchmark import processbench
+    from genprm.evaluate.scaling import scaling_curve
+
+    if curve and len(sources) > 1:
+        raise InputError(f"--curve is of one run, and here are {len(sources)}; give one IN")
+    found = processbench(sources, threshold="first" if threshold == "first" else number(threshold), seed=seed)
+    curves = scaling_curve(sources[0], vote_rule=vote_rule, seed=seed) if curve else {}
+    to = console.out()
+    figures.print_processbench(to, found, curves)
+    if reference:
+        figures.print_reference(to, "processbench")
+    write(out, found.as_dict() | ({"curve": {size: asdict(one) for size, one in curves.items()}} if curves else {}))
+
+
+@evaluate.command("prmbench")
+def prmbench(
+    sources: Inputs,
+    threshold: Annotated[str, typer.Option(help="A reward below it says No.")] = "0.5",
+    seed: Seed = 0,
+    reference: Reference = False,
+    out: Out = None,
+) -> None:
+    """PRMScore of all steps, by category of error. Several IN: runs with other sampling seeds."""
+    from genprm.cli import figures
+    from genprm.evaluate.prmbench import prmbench
+
+    found = prmbench(sources, threshold=number(threshold), seed=seed)
+    to = console.out()
+    figures.print_prmbench(to, found)
+    if reference:
+        figures.print_reference(to, "prmbench")
+    write(out, found.as_dict())
+
+
 @evaluate.command("best-of-n")
 def best_of_n(
     sources: Inputs,
@@ -50,6 +103,19 @@ def best_of_n(
     if reference:
         figures.print_reference(to, "best-of-n")
     write(out, found.as_dict())
+
+
+def number(text: str) -> float:
+    """A threshold. Raises ``InputError``."""
+    from genprm.errors import InputError
+
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise InputError(f"threshold is '{text}'; it must be a number such as 0.5")
+    return found
 
 
 def write(out: Path | None, figures: dict[str, Any]) -> None:

@@ -11,8 +11,12 @@ from rich.text import Text
 from genprm.cli import console
 
 if TYPE_CHECKING:
+    from genprm.evaluate.benchmark import Benchmark
     from genprm.evaluate.best_of_n import BestOfN, BestOfNRuns
+    from genprm.evaluate.compare import Comparison
     from genprm.evaluate.diagnostics import Calibration
+    from genprm.evaluate.prmbench import PRMBench
+    from genprm.evaluate.processbench import F1Result, Report
     from genprm.evaluate.statistics import Interval, Spread
 
 NONE = "–"
@@ -97,3 +101,134 @@ def print_calibration(to: Console, found: Mapping[str, Calibration], what: str) 
         if one.count
     ]
     print_table(to, (name, "number", "predicted", "observed"), bins)
+
+
+def print_processbench(to: Console, found: Benchmark, curve: Mapping[int, F1Result]) -> None:
+    """Each subset of each run, the mean of subsets, and how runs differ."""
+    for number, run in enumerate(found.runs, start=1):
+        if len(found.runs) > 1:
+            say(to, f"run {number} of {len(found.runs)}")
+        chosen = f", chosen on {run.chosen_on}" if run.chosen_on else ""
+        if run.threshold != 0.5 or run.chosen_on:
+            say(to, f"threshold {run.threshold:g}{chosen}")
+        for name, report in run.subsets.items():
+            _print_report(to, name, report, brief=len(found.runs) > 1)
+        if run.mean_f1 is not None:
+            say(to, f"mean F1 of {len(run.subsets)} subsets: {run.mean_f1.describe()}")
+    if found.spreads:
+        say(to, f"F1, mean ± standard deviation of {len(found.runs)} runs")
+        print_table(to, ("subset", "F1"), [[name, one.describe()] for name, one in found.spreads.items()])
+    if curve:
+        print_table(
+            to,
+            ("votes", "F1", "first error found", "correct accepted"),
+            [
+                [str(size), one.f1.describe(), one.error_accuracy.describe(), one.correct_accuracy.describe()]
+                for size, one in curve.items()
+            ],
+        )
+
+
+def _print_report(to: Console, name: str, report: Report, *, brief: bool) -> None:
+    say(
+        to,
+        f"{name}: {report.solutions} solutions with a label, {report.unlabelled} without; per cent, 95 % intervals",
+    )
+    named = [("all votes", report.maj)]
+    if report.pass_at_1 is not None:
+        named.append((f"single votes ({report.votes})", report.pass_at_1))
+    print_table(
+        to,
+        ("", "F1", "first error found", "correct accepted", "no verdict"),
+        [
+            [name, one.f1.describe(), one.error_accuracy.describe(), one.correct_accuracy.describe(), str(one.unknown)]
+            for name, one in named
+        ],
+    )
+    if brief:
+        return
+    if report.difference is not None:
+        say(to, f"all votes together over single ones, paired: {report.difference.describe()} points")
+    if report.recall:
+        print_table(to, ("kind", "answered rightly"), [[kind, one.describe()] for kind, one in report.recall.items()])
+    for dimension, groups in report.groups.items():
+        rows = [
+            [one.name, str(one.erroneous), str(one.correct), shown(one.f1), shown(one.error_accuracy),
+             shown(one.correct_accuracy)]
+            for one in groups
+        ]  # fmt: skip
+        columns = (dimension, "with error", "without", "F1", "first error found", "correct accepted")
+        print_table(to, columns, rows)
+    _print_diagnostics(to, report)
+
+
+def _print_diagnostics(to: Console, report: Report) -> None:
+    if report.last_minimum is not None:
+        say(to, f"solutions whose lowest reward is at the last step: {report.last_minimum.describe()} %")
+    if (behind := report.behind_right_answers) is not None:
+        say(to, f"right answers with a wrong step: {behind.solutions}, {behind.share.describe()} % of right answers")
+        say(to, f"of them some step is called wrong: {shown(behind.found)} %, the first one: {shown(behind.exact)} %")
+    if report.calibration is not None:
+        print_calibration(to, {"step": report.calibration}, "of step rewards, up to the first error")
+    if (tokens := report.tokens) is not None:
+        say(
+            to,
+            f"{tokens.total:,} tokens: {tokens.per_solution:,.1f} a solution, {tokens.per_rationale:,.1f} a rationale",
+        )
+
+
+def print_prmbench(to: Console, found: PRMBench) -> None:
+    """One table a run, or one of means and standard deviations."""
+    columns = ("category", "solutions", "steps", "wrong", "PRMScore", "F1", "negative F1", "accuracy", "first error")
+    for run in found.runs:
+        say(to, f"{run.source}: {run.pairs} problems with a pair; per cent, 95 % intervals over problems")
+        rows = [
+            [name, str(one.solutions), str(one.steps), str(one.wrong_steps), one.prm_score.describe(),
+             one.f1.describe(), one.negative_f1.describe(), one.accuracy.describe(), shown(one.first_error)]
+            for name, one in {"overall": run.overall, **run.categories}.items()
+        ]  # fmt: skip
+        print_table(to, columns, rows)
+        if unjudged := sum(one.unjudged for one in run.categories.values()):
+            say(to, f"{unjudged} steps have no reward: they count as judged wrongly")
+    if found.spreads:
+        say(to, f"mean ± standard deviation of {len(found.runs)} runs")
+        names = list(found.spreads["overall"])
+        rows = [[name, *(shown(one.get(figure)) for figure in names)] for name, one in found.spreads.items()]
+        print_table(to, ("category", *names), rows)
+
+
+FLIPS = 10
+"""Flipped items that are listed."""
+
+
+def print_comparison(to: Console, found: Comparison) -> None:
+    """The figure of every system, and every pair."""
+    say(to, f"{found.figure} on {found.items} {'problems' if found.bench == 'best-of-n' else 'solutions'}, per cent")
+    print_table(to, ("", found.figure), [[name, f"{value:.1f}"] for name, value in found.systems])
+    for pair in found.pairs:
+        adjusted = "" if pair.p_holm is None else f", {pair.p_holm:.4f} after Holm for {len(found.pairs)} pairs"
+        say(
+            to,
+            f"{pair.first} minus {pair.second}: {pair.difference.describe()} points, paired; p {pair.p:.4f}{adjusted}",
+        )
+        for name, items in ((pair.first, pair.only_first), (pair.second, pair.only_second)):
+            say(to, f"better with {name}: {len(items)}{_listed(items)}")
+
+
+def _listed(items: Sequence[str]) -> str:
+    shown_ = ", ".join(item if len(item) <= 40 else item[:39] + "…" for item in items[:FLIPS])
+    return f" ({shown_}{', ...' if len(items) > FLIPS else ''})" if items else ""
+
+
+def print_reference(to: Console, bench: str) -> None:
+    """Published numbers with their sources."""
+    from genprm.evaluate.reference import published
+
+    for table in published(bench):
+        say(to, f"published: {table.title}")
+        rows = [
+            [row.model, *(f"{row.figures[name]:.1f}" if name in row.figures else NONE for name in table.columns),
+             row.source]
+            for row in table.rows
+        ]  # fmt: skip
+        print_table(to, ("model", *table.columns, "source"), rows)
