@@ -58,7 +58,11 @@ def processbench(
     to = console.out()
     figures.print_processbench(to, found, curves)
     if reference:
-        figures.print_reference(to, "processbench")
+        first = found.runs[0]
+        ours = {name: report.maj.f1.value for name, report in first.subsets.items()}
+        if first.mean_f1 is not None:
+            ours["mean"] = first.mean_f1.value
+        figures.print_reference(to, "processbench", ours)
     write(out, found.as_dict() | ({"curve": {size: asdict(one) for size, one in curves.items()}} if curves else {}))
 
 
@@ -78,7 +82,7 @@ def prmbench(
     to = console.out()
     figures.print_prmbench(to, found)
     if reference:
-        figures.print_reference(to, "prmbench")
+        figures.print_reference(to, "prmbench", {"PRMScore": found.runs[0].overall.prm_score.value})
     write(out, found.as_dict())
 
 

@@ -220,13 +220,15 @@ def _listed(items: Sequence[str]) -> str:
     return f" ({shown_}{', ...' if len(items) > FLIPS else ''})" if items else ""
 
 
-def print_reference(to: Console, bench: str) -> None:
-    """Published numbers with their sources."""
+def print_reference(to: Console, bench: str, ours: Mapping[str, float] | None = None) -> None:
+    """Published numbers with their sources; ``ours`` by column, above those of every table that has such columns."""
     from genprm.evaluate.reference import published
 
     for table in published(bench):
         say(to, f"published: {table.title}")
-        rows = [
+        own = {name: f"{value:.1f}" for name, value in (ours or {}).items() if name in table.columns}
+        rows = [["this run", *(own.get(name, NONE) for name in table.columns), ""]] if own else []
+        rows += [
             [row.model, *(f"{row.figures[name]:.1f}" if name in row.figures else NONE for name in table.columns),
              row.source]
             for row in table.rows

@@ -18,7 +18,20 @@ from genprm.rollout.problems import read_given
 from tests.cli.scripted import record, write
 from tests.conftest import REPOSITORY
 
-VERBS = {"demo", "evaluate", "verify", "rollout", "curate", "run", "train", "view", "replay", "lab", "sandbox"}
+VERBS = {
+    "compare",
+    "demo",
+    "evaluate",
+    "verify",
+    "rollout",
+    "curate",
+    "run",
+    "train",
+    "view",
+    "replay",
+    "lab",
+    "sandbox",
+}
 
 
 def test_help_fits_one_screen_and_lists_what_is_built(
