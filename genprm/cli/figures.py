@@ -181,13 +181,15 @@ def print_prmbench(to: Console, found: PRMBench) -> None:
     """One table a run, or one of means and standard deviations."""
     columns = ("category", "solutions", "steps", "wrong", "PRMScore", "F1", "negative F1", "accuracy", "first error")
     for run in found.runs:
-        say(to, f"{run.source}: {run.pairs} problems with a pair; per cent, 95 % intervals over problems")
+        say(to, f"{run.source}: {run.pairs} pairs; per cent, 95 % intervals over problems")
         rows = [
             [name, str(one.solutions), str(one.steps), str(one.wrong_steps), one.prm_score.describe(),
              one.f1.describe(), one.negative_f1.describe(), one.accuracy.describe(), shown(one.first_error)]
             for name, one in {"overall": run.overall, **run.categories}.items()
         ]  # fmt: skip
         print_table(to, columns, rows)
+        if run.beyond:
+            say(to, f"{run.beyond} solutions name a wrong step behind their last one: such steps are left out")
         if unjudged := sum(one.unjudged for one in run.categories.values()):
             say(to, f"{unjudged} steps have no reward: they count as judged wrongly")
     if found.spreads:
@@ -228,9 +230,12 @@ def print_reference(to: Console, bench: str, ours: Mapping[str, float] | None = 
         say(to, f"published: {table.title}")
         own = {name: f"{value:.1f}" for name, value in (ours or {}).items() if name in table.columns}
         rows = [["this run", *(own.get(name, NONE) for name in table.columns), ""]] if own else []
+        sources = list(dict.fromkeys(row.source for row in table.rows))
         rows += [
             [row.model, *(f"{row.figures[name]:.1f}" if name in row.figures else NONE for name in table.columns),
-             row.source]
+             f"[{1 + sources.index(row.source)}]"]
             for row in table.rows
         ]  # fmt: skip
-        print_table(to, ("model", *table.columns, "source"), rows)
+        print_table(to, ("model", *table.columns, ""), rows)
+        for number, source in enumerate(sources, start=1):
+            say(to, f"[{number}] {source}")

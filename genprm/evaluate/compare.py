@@ -19,7 +19,7 @@ import numpy as np
 from genprm.errors import InputError
 from genprm.evaluate.estimators import best_of
 from genprm.evaluate.permutation import holm, permutation_p
-from genprm.evaluate.prmbench import FN, FP, WITH_ERROR, counts_of, figures_of
+from genprm.evaluate.prmbench import FN, FP, WITH_ERROR, counts_of, figures_of, pair_of
 from genprm.evaluate.processbench import hits, labelled, with_error
 from genprm.evaluate.samples import collect
 from genprm.evaluate.scored import Results, Scored, read_results
@@ -159,7 +159,8 @@ def _on_steps(results: Results, threshold: float) -> Measured:
     table = table[chosen]
     right = (table[:, FP] + table[:, FN] == 0).astype(float)
     known = [results.scored[place] for place in chosen]
-    return _of_solutions(known, right, table, lambda sums: figures_of(sums)[:, 0], None, "PRMScore")
+    measured = _of_solutions(known, right, table, lambda sums: figures_of(sums)[:, 0], None, "PRMScore")
+    return replace(measured, problems=[pair_of(one) for one in known])
 
 
 def _of_solutions(

@@ -12,7 +12,7 @@ divisor is 0 is 0. A step without reward is called what it is not. Intervals res
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,10 @@ class PRMBenchRun:
     """One run or file."""
 
     source: str
+    beyond: int
+    """Solutions that name a wrong step behind their last one."""
     pairs: int
-    """Problems that have a solution with an error and one without."""
+    """Units of resampling with a solution with an error and one without; see ``pair_of``."""
     overall: Category
     categories: Mapping[str, Category]
 
@@ -90,7 +92,7 @@ def _run(results: Results, threshold: float, seed: int) -> PRMBenchRun:
     table = counts_of(results, threshold)
     chosen = (table[:, WITH_ERROR] > 0).tolist()
     names = [_category(one, erroneous) for one, erroneous in zip(results.scored, chosen, strict=True)]
-    problems = [one.problem for one in results.scored]
+    problems = [pair_of(one) for one in results.scored]
     with_error = {problem for problem, erroneous in zip(problems, chosen, strict=True) if erroneous}
     without = {problem for problem, erroneous in zip(problems, chosen, strict=True) if not erroneous}
 
@@ -99,7 +101,11 @@ def _run(results: Results, threshold: float, seed: int) -> PRMBenchRun:
         return _figures(table[places], [problems[place] for place in places], seed)
 
     categories = {name: figures([own == name for own in names]) for name in sorted(set(names), key=_last_if_correct)}
-    return PRMBenchRun(str(results.path), len(with_error & without), figures(chosen), categories)
+    beyond = sum(
+        any(step >= len(one.solution.steps) for step in one.solution.extra.get("error_steps") or ())
+        for one in results.scored
+    )
+    return PRMBenchRun(str(results.path), beyond, len(with_error & without), figures(chosen), categories)
 
 
 def counts_of(results: Results, threshold: float = THRESHOLD) -> Ints:
@@ -110,24 +116,31 @@ def counts_of(results: Results, threshold: float = THRESHOLD) -> Ints:
     return table
 
 
+def pair_of(one: Scored) -> Hashable:
+    """What a solution with an error and the one that it was made from share: their ids but for the ending. Where ids
+    have none, the problem; its text may differ within a pair, since some categories change the question."""
+    stem, _, ending = one.solution.id.rpartition("-")
+    return stem if ending in ("modified", "original") and stem else one.problem
+
+
 def error_steps(results: Results, one: Scored) -> tuple[int, ...]:
-    """The wrong steps, 0-based and in order. Raises ``RecordError`` where the record does not say."""
+    """The wrong steps, 0-based and in order. Raises ``RecordError`` where the record does not say.
+
+    A few rows of PRMBench name a step behind the last one: it is left out, as PRMBench's own count leaves it out.
+    """
     found = one.solution.extra.get("error_steps")
     steps = len(one.solution.steps)
     if found is None and one.solution.label == -1:
         return ()
     if not isinstance(found, list) or not all(isinstance(step, int) and not isinstance(step, bool) for step in found):
         raise results.fail(one, "error_steps", "is missing or no list of whole numbers; give all wrong steps, from 0")
-    if any(not 0 <= step < steps for step in found):
-        raise results.fail(
-            one, "error_steps", f"holds {next(s for s in found if not 0 <= s < steps)}, but the solution has {steps} "
-            f"steps; use 0 to {steps - 1} (PRMBench's own files count from 1)",
-        )  # fmt: skip
+    if any(step < 0 for step in found):
+        raise results.fail(one, "error_steps", f"holds {min(found)}; give the indices of wrong steps, from 0")
     if one.solution.label is not None and one.solution.label != min(found, default=-1):
         raise results.fail(
             one, "error_steps", f"begins with {min(found, default=-1)}, but 'label' is {one.solution.label}; mend one"
         )
-    return tuple(sorted(set(found)))
+    return tuple(sorted({step for step in found if step < steps}))
 
 
 TP, FP, TN, FN, WITH_ERROR, FIRST, UNJUDGED = range(7)

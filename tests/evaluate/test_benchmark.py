@@ -67,7 +67,7 @@ def _said(rewards: list[float | None]) -> int | None:
 
 
 @given(solutions())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_best_threshold_is_the_best_of_all(made: tuple[list[list[float | None]], list[int]]) -> None:
     rewards, labels = made
     every = [0.0, 0.25, 0.5, 0.75, 1.0, 2.0]
@@ -162,6 +162,7 @@ def test_diagnostics_by_hand(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=50)
 def test_calibration_equals_a_slow_count(pairs: list[tuple[float, bool]]) -> None:
     found = calibration(np.array([p for p, _ in pairs]), np.array([float(y) for _, y in pairs]))
     assert found is not None and sum(one.count for one in found.bins) == len(pairs)

@@ -51,6 +51,7 @@ def one(values: Sequence[float]) -> np.ndarray:
 
 
 @given(problems())
+@settings(deadline=None, max_examples=50)
 def test_best_of_n_is_the_mean_over_all_subsets_with_ties_scored_by_their_mean(
     problem: tuple[list[float], list[bool], list[int]],
 ) -> None:
@@ -66,6 +67,7 @@ def test_best_of_n_is_the_mean_over_all_subsets_with_ties_scored_by_their_mean(
 
 
 @given(problems())
+@settings(deadline=None, max_examples=50)
 def test_pass_at_n_is_the_share_of_subsets_with_a_right_answer(
     problem: tuple[list[float], list[bool], list[int]],
 ) -> None:
@@ -79,7 +81,7 @@ def test_pass_at_n_is_the_share_of_subsets_with_a_right_answer(
 
 
 @given(problems())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_votes_are_exact_over_all_subsets(problem: tuple[list[float], list[bool], list[int]]) -> None:
     rewards, correct, answers = problem
     n, sizes = len(rewards), range(1, len(rewards) + 1)
