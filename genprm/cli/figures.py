@@ -178,16 +178,21 @@ def _print_diagnostics(to: Console, report: Report) -> None:
 
 
 def print_prmbench(to: Console, found: PRMBench) -> None:
-    """One table a run, or one of means and standard deviations."""
-    columns = ("category", "solutions", "steps", "wrong", "PRMScore", "F1", "negative F1", "accuracy", "first error")
+    """Two tables a run (a terminal is not wide enough for one), or one of means and standard deviations."""
     for run in found.runs:
         say(to, f"{run.source}: {run.pairs} pairs; per cent, 95 % intervals over problems")
-        rows = [
+        every = {"overall": run.overall, **run.categories}
+        counts = [
             [name, str(one.solutions), str(one.steps), str(one.wrong_steps), one.prm_score.describe(),
-             one.f1.describe(), one.negative_f1.describe(), one.accuracy.describe(), shown(one.first_error)]
-            for name, one in {"overall": run.overall, **run.categories}.items()
+             shown(one.first_error)]
+            for name, one in every.items()
         ]  # fmt: skip
-        print_table(to, columns, rows)
+        print_table(to, ("category", "solutions", "steps", "wrong", "PRMScore", "first error"), counts)
+        parts = [
+            [name, one.f1.describe(), one.negative_f1.describe(), one.accuracy.describe()]
+            for name, one in every.items()
+        ]
+        print_table(to, ("category", "F1", "negative F1", "accuracy"), parts)
         if run.beyond:
             say(to, f"{run.beyond} solutions name a wrong step behind their last one: such steps are left out")
         if unjudged := sum(one.unjudged for one in run.categories.values()):

@@ -17,6 +17,7 @@ from genprm.evaluate.diagnostics import calibration
 from genprm.evaluate.processbench import evaluate_run
 from genprm.evaluate.reference import published
 from genprm.evaluate.thresholds import best_threshold
+from genprm.records import read_lines
 from tests.evaluate.files import judged, write, write_run
 
 LOW = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -102,7 +103,7 @@ def test_a_threshold_is_chosen_on_one_subset_and_reused(tmp_path: Path) -> None:
 
 def test_one_file_of_several_subsets_is_taken_apart(tmp_path: Path) -> None:
     first, second = subset(tmp_path / "a.jsonl", "gsm8k"), subset(tmp_path / "b.jsonl", "math", level=0.2)
-    both = write(tmp_path / "c.jsonl", [json.loads(line) for path in (first, second) for line in path.open()])
+    both = write(tmp_path / "c.jsonl", [row for path in (first, second) for _, row in read_lines(path)])
     found = processbench([both]).runs[0]
     assert {name: report.maj.f1.value for name, report in found.subsets.items()} == {"gsm8k": 0, "math": 0}
     assert processbench([both]).runs[0] == processbench([first, second]).runs[0]

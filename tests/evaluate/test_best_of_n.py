@@ -32,7 +32,7 @@ def test_known_results_of_one_problem(tmp_path: Path) -> None:
     assert values(found, "pass") == pytest.approx([50, 100 * 5 / 6, 100, 100])
     # By min: 8 (1.0) > 7 (0.9) > 7 (0.5) > 9 (0.2): of two, the best is right in 3 of 6 pairs; of three, in 1 of 4.
     assert values(found, "min") == pytest.approx([50, 50, 25, 0])
-    # Pairs: 7 and 7 right; three of 7 against another half right... each pair of two answers is a tie.
+    # Of the six pairs, 7 and 7 is right, 7 against another answer (four pairs) is a tie, 8 against 9 is wrong.
     assert values(found, "majority")[1] == pytest.approx(100 * (1 + 4 * 0.5) / 6)
     assert values(found, "majority")[3] == 100
     assert values(found, "weighted")[3] == 100  # 0.9 + 0.5 against 1.0
