@@ -119,14 +119,9 @@ def print_processbench(to: Console, found: Benchmark, curve: Mapping[int, F1Resu
         say(to, f"F1, mean ± standard deviation of {len(found.runs)} runs")
         print_table(to, ("subset", "F1"), [[name, one.describe()] for name, one in found.spreads.items()])
     if curve:
-        print_table(
-            to,
-            ("votes", "F1", "first error found", "correct accepted"),
-            [
-                [str(size), one.f1.describe(), one.error_accuracy.describe(), one.correct_accuracy.describe()]
-                for size, one in curve.items()
-            ],
-        )
+        from genprm.evaluate.scaling import describe
+
+        print_table(to, ("votes", "F1", "first error found", "correct accepted"), describe(curve))
 
 
 def _print_report(to: Console, name: str, report: Report, *, brief: bool) -> None:

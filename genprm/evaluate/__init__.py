@@ -2,8 +2,9 @@
 
 ``scored`` reads run directories and JSONL files · ``processbench``, ``scaling`` (fewer votes), ``benchmark`` (subsets,
 seeds), ``thresholds``, ``breakdown`` · ``prmbench`` · ``best_of_n`` with ``samples``, ``answers``, ``estimators`` and
-``voting`` · ``compare`` with ``permutation`` · ``diagnostics`` · ``statistics`` · ``reference``: published numbers. The functions
-``benchmark.processbench``, ``prmbench.prmbench``, ``best_of_n.best_of_n`` and ``compare.compare`` are the verbs' own.
+``voting`` · ``compare`` with ``permutation`` · ``diagnostics`` · ``statistics`` · ``reference``: published numbers
+
+The verbs call ``benchmark.processbench``, ``prmbench.prmbench``, ``best_of_n.best_of_n`` and ``compare.compare``.
 """
 
 from genprm.evaluate.benchmark import Benchmark
