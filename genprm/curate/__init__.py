@@ -9,7 +9,7 @@ Labels: Monte Carlo counts, and every published rule that turns them into labels
     ``answers``     the best-scored solution of each problem
     ``trees``       trees of prefixes with ratios, as counts
 
-Other opinions: a judge (``judge``), people (``human``), an annotator (``annotation``, ``reformat``, ``conflict``).
+Other opinions: a judge (``judge``), people (``human``), an annotator (``annotation``, ``reformat``).
 
 Selection and export: what is known of a solution (``evidence``), filters that say what they drop (``filters``,
 ``consensus``, ``contamination``, ``duplicates``), data sets in the published formats (``export``, ``released``).

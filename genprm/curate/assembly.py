@@ -13,7 +13,7 @@ from typing import Any
 
 from genprm import prompts
 from genprm.curate.answers import best_candidates
-from genprm.curate.conflict import code_verdicts
+from genprm.rationale.conflict import code_verdicts
 from genprm.curate.counts import Counts
 from genprm.curate.evidence import Candidate
 from genprm.curate.human import read_annotations

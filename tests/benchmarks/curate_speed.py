@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from genprm.curate.conflict import code_verdicts
+from genprm.rationale.conflict import code_verdicts
 from genprm.curate.consensus import GenPRMConsensus, implied_labels
 from genprm.curate.contamination import Decontaminate
 from genprm.curate.data_card import Card

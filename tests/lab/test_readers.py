@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genprm.curate.annotation import CONCLUSION
-from genprm.curate.conflict import code_verdicts
+from genprm.rationale.conflict import code_verdicts
 from genprm.curate.judge import parse_index
 from genprm.curate.reformat import Reformatted, reformat
 from genprm.engines.tokenizers import HFTokenizer

@@ -22,7 +22,7 @@ bare ``False`` may answer another question than "is the step right?". Measure on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -69,12 +69,17 @@ _CLOSE = Fraction(1, 100)
 
 def code_verdict(rationale: Rationale) -> CodeVerdict:
     """Whether the code outputs of a rationale agree with its judgement, by the rule above."""
-    if rationale.judgement is None:
+    return verdict_of_outputs([code.output for code in rationale.rounds], rationale.judgement)
+
+
+def verdict_of_outputs(outputs: Sequence[str], judgement: Judgement | None) -> CodeVerdict:
+    """The same of the outputs alone, in the order they were printed."""
+    if judgement is None:
         return "none"
-    for code in reversed(rationale.rounds):
-        said = _said(code.output)
+    for output in reversed(outputs):
+        said = _said(output)
         if said:
-            return "none" if len(said) > 1 else "consistent" if rationale.judgement in said else "conflict"
+            return "none" if len(said) > 1 else "consistent" if judgement in said else "conflict"
     return "none"
 
 
