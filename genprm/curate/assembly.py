@@ -13,7 +13,6 @@ from typing import Any
 
 from genprm import prompts
 from genprm.curate.answers import best_candidates
-from genprm.rationale.conflict import code_verdicts
 from genprm.curate.counts import Counts
 from genprm.curate.evidence import Candidate
 from genprm.curate.human import read_annotations
@@ -24,6 +23,7 @@ from genprm.curate.posterior import LEAST
 from genprm.curate.reformat import Malformed, Reformatted, reformat
 from genprm.engines import Tokenizer
 from genprm.errors import InputError
+from genprm.rationale.conflict import code_verdicts
 from genprm.rationale.grammar import Rationale, render
 from genprm.types import Labels, Rollout, Segment, Solution
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from genprm.rationale.conflict import CodeVerdict
 from genprm.errors import InputError
+from genprm.rationale.conflict import CodeVerdict
 from genprm.rationale.grammar import Rationale
 from genprm.types import Judgement, Solution
 

@@ -72,7 +72,13 @@ def subsets(total: int, size: int, seed: int) -> Floats:
 
 def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) -> list[Predicted]:
     """The label that each subset of the votes gives, as ``aggregate`` would."""
-    table = np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float)  # None: NaN
+    return table_labels(
+        np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float), chosen
+    )
+
+
+def table_labels(table: Floats, chosen: Floats) -> list[Predicted]:
+    """The same of what votes say, (votes, steps); NaN where one says nothing."""
     sums, counts = chosen @ np.nan_to_num(table), chosen @ ~np.isnan(table)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     unknown = np.isnan(means)

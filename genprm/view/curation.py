@@ -1,25 +1,26 @@
-"""The page of a curation: what was dropped and why, where the sources disagree, and examples of each fate.
+"""The page of a curation: what was dropped and why, where the sources disagree, and every solution with its fate.
 
 Numbers come from metrics.json, items.jsonl and labels.jsonl. Before a curation has all answers of its models nothing
 is derived, and the page says how many answers there are. Solutions with a ``label`` have a known truth, which no source
-saw: each source is then held against it.
+saw: each source is then held against it. Memory holds first errors by source; texts and labels are read one solution at a
+time.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from genprm.types import Labels, Solution
 from genprm.view import reading
-from genprm.view.agreement import Confusion, Found, Pair, Source, confusions, first_error, pairs
-from genprm.view.frame import BINS, Filter, bars, bin_of, filters, page
+from genprm.view.agreement import Confusion, Found, Pair, Source, confusions, first_error, kind_of, pairs
+from genprm.view.bundle import Bundle, Entry
+from genprm.view.frame import BINS, Tag, bars, bin_of, bin_tags, page
 
-EXAMPLES = 4
-"""Solutions that are shown of those kept, and of each reason to drop one."""
 OUTCOME = "orm"
 """The rule that labels answers, not steps: it has no first error to compare."""
 ASKED = ("annotator", "judge", "human", "agreed")
@@ -37,6 +38,9 @@ _FACTS = (
     ("licence", "licence"),
     ("seed", "seed"),
 )
+SORTS = (("steps", "Steps"), ("named", "First error of the labels"))
+CODE = ("consistent", "conflict", "none")
+KINDS = ("exact", "clean", "early", "late", "missed", "alarm", "unknown")
 Fate = tuple[str, str] | None
 """The filter that dropped a solution and its reason; ``None``: kept."""
 
@@ -55,20 +59,6 @@ class Cell:
     """Whether the annotator's code agrees with its judgement there; empty without a rationale."""
     named: tuple[str, ...]
     """The sources whose first error this step is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One solution. It has a fate once it is ``derived``."""
-
-    solution: Solution
-    derived: bool
-    fate: Fate
-    tag: str
-    malformed: str | None
-    steps: tuple[Cell, ...]
-    indices: Mapping[str, int | None]
-    """First error by source; ``label`` is the truth, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +93,72 @@ class CurationRun:
     """Solutions with a step whose code printed the opposite of the judgement."""
     rules: Mapping[str, str]
     """Every label rule, with its parameters as text."""
-    examples: tuple[Example, ...]
+    found: Found
+    reasons: tuple[tuple[str, str], ...]
+    """Every fate of dropped solutions, in the order of the funnel."""
+
+    def dropped(self, stage: str, reason: str) -> str:
+        """The filter that lists what a stage dropped for a reason."""
+        return f"dropped-{self.reasons.index((stage, reason))}" if (stage, reason) in self.reasons else "none"
+
+    def survivors(self, stage: str, stages: Sequence[str]) -> str:
+        """The filters that list what a stage kept: what later ones dropped, and what was kept in the end."""
+        later = stages[list(stages).index(stage) + 1 :]
+        return ",".join(["kept", *(self.dropped(*one) for one in self.reasons if one[0] in later)])
 
 
-def render(title: str, config: Mapping[str, Any], run: CurationRun) -> str:
-    """The page as text."""
+def render(run_dir: Path, title: str, config: Mapping[str, Any], bundle: Bundle) -> str:
+    """The page as text, its items in the bundle. Raises ``InputError``."""
+    run = read(run_dir)
+    bundle.extend(_entries(run_dir, run))
+    bundle.finish()
+    filters = (
+        Tag("kept", "Kept"), *(Tag(run.dropped(*one), one[1], f"dropped by {one[0]}") for one in run.reasons),
+        Tag("code-conflict", "Code conflict", "code printed the opposite of the judgement"),
+        Tag("differ", "Sources differ", "two sources name another first error"),
+        Tag("waiting", "Not derived yet"),
+    )  # fmt: skip
     return page(
-        "curation.html.jinja", title, config, _FACTS, what="solution", filters=_filters(run.examples),
-        run=run, metrics=run.metrics, bars=bars(run.histogram),
+        "curation.html.jinja", title, config, _FACTS, bundle, what="solutions", filters=filters,
+        tags=(*filters, *_more_tags(run)), sorts=SORTS, run=run, metrics=run.metrics, bars=bars(run.histogram, "m"),
+        stages=[row["stage"] for row in run.metrics["funnel"]],
     )  # fmt: skip
 
 
-def read(run_dir: Path) -> CurationRun:
-    """What there is of a curation. Raises ``InputError``."""
-    from genprm.records.solutions import solution_from_dict
+def _more_tags(run: CurationRun) -> Iterator[Tag]:
+    """What figures link to, besides the filters."""
+    yield from (Tag("derived", "Derived"), Tag("dropped", "Dropped"), Tag("truth", "With a label"))
+    yield from (Tag(f"code-{name}", f"Code: {name}") for name in CODE if name != "conflict")
+    yield from (Tag(f"malformed-{name}", f"Malformed: {name}") for name in run.metrics["malformed"])
+    names = [source.name for source in run.sources]
+    yield from (
+        Tag(f"differ-{a}-{b}", f"{names[a]} and {names[b]} differ") for a, b in combinations(range(len(names)), 2)
+    )
+    yield from (Tag(f"truth-{place}-{kind}", f"{name}: {kind}") for place, name in enumerate(names) for kind in KINDS)
+    yield from bin_tags("m", BINS, "MC value")
 
+
+def read(run_dir: Path) -> CurationRun:
+    """What there is of a curation, counted. Raises ``InputError``."""
     name = reading.needed(run_dir, "solutions.jsonl")
-    solutions = {
-        one.record["id"]: solution_from_dict(one.record, source=name, line=one.number)
-        for one in reading.records(run_dir, name, id=str)
+    solutions, truth = 0, {}
+    for _, record in reading.records(run_dir, name, id=str, label=int | None):
+        solutions += 1
+        if record.get("label") is not None:
+            truth[record["id"]] = record["label"]
+    items = {
+        one.record["id"]: {key: one.record.get(key) for key in _ITEM}
+        for one in reading.records(run_dir, "items.jsonl", **_ITEM)
     }
-    items = {one.record["id"]: one.record for one in reading.records(run_dir, "items.jsonl", **_ITEM)}
     metrics = {**_NO_METRICS, **reading.metrics(run_dir)}
-    fates = _fates(solutions, items, metrics)
-    labels = _labels(run_dir, chosen=set(fates))
+    labels = _labels(run_dir)
     found = {**labels.found, **_asked_sources(items)}
-    truth = {one.id: one.label for one in solutions.values() if one.label is not None}
     code = [one["code"] for one in items.values()]
     kept = sum(one["kept"] for one in items.values())
     return CurationRun(
-        solutions=len(solutions),
+        solutions=solutions,
         fates={"derived": len(items), "kept": kept, "dropped": len(items) - kept},
-        asked=tuple(_asked(run_dir, len(solutions))),
+        asked=tuple(_asked(run_dir, solutions)),
         metrics=metrics,
         histogram=labels.histogram,
         sources=tuple(found),
@@ -144,7 +168,8 @@ def read(run_dir: Path) -> CurationRun:
         code=dict(Counter(verdict for verdicts in code for verdict in verdicts)),
         conflicting=sum("conflict" in verdicts for verdicts in code),
         rules=labels.rules,
-        examples=tuple(_example(solutions[one], items.get(one), fates[one], labels, found) for one in fates),
+        found=found,
+        reasons=_reasons(items, metrics),
     )
 
 
@@ -158,22 +183,11 @@ _ITEM = {
 }  # fmt: skip
 
 
-def _fates(
-    solutions: Mapping[str, Solution], items: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]
-) -> dict[str, Fate]:
-    """The examples to show: some kept ones, then some of each reason in the order of the funnel."""
-    if not items:
-        return dict.fromkeys(list(solutions)[:EXAMPLES])
-    groups: dict[Fate, list[str]] = defaultdict(list)
-    for name, item in items.items():
-        if name in solutions:
-            groups[None if item["kept"] else (str(item["dropped_by"]), str(item["reason"]))].append(name)
+def _reasons(items: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The reasons to drop a solution, in the order of the funnel."""
     order = [row["stage"] for row in metrics["funnel"]]
-
-    def rank(fate: Fate) -> tuple[int, str]:
-        return (-1, "") if fate is None else (order.index(fate[0]) if fate[0] in order else len(order), fate[1])
-
-    return {name: fate for fate in sorted(groups, key=rank) for name in groups[fate][:EXAMPLES]}
+    fates = {(str(item["dropped_by"]), str(item["reason"])) for item in items.values() if not item["kept"]}
+    return tuple(sorted(fates, key=lambda one: (order.index(one[0]) if one[0] in order else len(order), one)))
 
 
 class _Labelled(NamedTuple):
@@ -183,17 +197,14 @@ class _Labelled(NamedTuple):
     rules: dict[str, str]
     """The rules, with their parameters as text."""
     histogram: tuple[int, ...]
-    chosen: dict[str, dict[str, Labels]]
-    """By solution and rule, of the examples alone."""
 
 
-def _labels(run_dir: Path, chosen: set[str]) -> _Labelled:
+def _labels(run_dir: Path) -> _Labelled:
     from genprm.records.curation import labels_from_dict
 
     found: dict[Source, dict[str, int | None]] = {}
     rules: dict[str, str] = {}
-    histogram, counted = [0] * BINS, set()
-    kept: dict[str, dict[str, Labels]] = defaultdict(dict)
+    histogram, counted = [0] * BINS, set[str]()
     for one in reading.records(run_dir, "labels.jsonl"):
         labels = labels_from_dict(one.record, source="labels.jsonl", line=one.number)
         if labels.rule not in rules:
@@ -206,9 +217,7 @@ def _labels(run_dir: Path, chosen: set[str]) -> _Labelled:
             for correct, total in labels.counts[:-1]:
                 if total:
                     histogram[bin_of(correct / total)] += 1
-        if labels.id in chosen:
-            kept[labels.id][labels.rule] = labels
-    return _Labelled(found, rules, tuple(histogram), kept)
+    return _Labelled(found, rules, tuple(histogram))
 
 
 def _asked_sources(items: Mapping[str, Mapping[str, Any]]) -> Found:
@@ -226,36 +235,110 @@ def _asked(run_dir: Path, solutions: int) -> Iterator[Asked]:
             yield Asked(name, answers, solutions * samples if isinstance(samples, int) else None)
 
 
-def _example(
-    solution: Solution, item: Mapping[str, Any] | None, fate: Fate, labels: _Labelled, found: Found
-) -> Example:
-    of_rule = labels.chosen.get(solution.id, {})
-    indices = {source.name: of.get(solution.id) for source, of in found.items()}
-    indices |= {} if solution.label is None else {"label": solution.label}
-    counts: tuple[tuple[int, int], ...] = next((one.counts for one in of_rule.values()), ())
-    values = [of_rule[rule].values if rule in of_rule else () for rule in labels.rules]
+def _entries(run_dir: Path, run: CurationRun) -> Iterator[Entry]:
+    from genprm.records.curation import labels_from_dict
+    from genprm.records.solutions import solution_from_dict
+
+    name = reading.needed(run_dir, "solutions.jsonl")
+    with reading.indices() as open_index:
+        items, labelled = open_index(run_dir, "items.jsonl", **_ITEM), open_index(run_dir, "labels.jsonl")
+        for line, record in reading.records(run_dir, name, id=str):
+            solution = solution_from_dict(record, source=name, line=line)
+            item, lines = items.last(solution.id), list(labelled.of(solution.id))
+            labels = [labels_from_dict(one.record, source="labels.jsonl", line=one.number) for one in lines]
+            places = [f"{name}:{line}", *(f"items.jsonl:{one.number}" for one in (item,) if one)]
+            places += [f"labels.jsonl:{one.number}" for one in lines]
+            yield _entry(solution, None if item is None else item.record, labels, run, places)
+
+
+def _entry(
+    solution: Solution, item: Mapping[str, Any] | None, labels: Sequence[Labels], run: CurationRun,
+    places: Sequence[str],
+) -> Entry:  # fmt: skip
+    of_rule = {one.rule: one for one in labels}
+    indices = {source.name: of.get(solution.id) for source, of in run.found.items()}
+    fate: Fate = None if item is None or item["kept"] else (str(item["dropped_by"]), str(item["reason"]))
+    counts: tuple[tuple[int, int], ...] = next((one.counts for one in labels), ())
+    cells = _cells(solution, item, of_rule, {**indices, "label": solution.label}, run.rules, counts)
+    tags = _tags(solution, item, fate, list(indices.values()), counts, run)
+    first = next((index for index in indices.values() if index is not None), None)
+    return Entry(
+        id=solution.id,
+        text=solution.problem,
+        tags=list(dict.fromkeys(tags)),
+        chip=("waiting", "") if item is None else (fate[1], "no") if fate else ("kept", "yes"),
+        mark="",
+        strip=[correct / total if total else None for correct, total in counts],
+        numbers=(len(solution.steps), first),
+        steps=len(solution.steps),
+        detail={
+            "problem": solution.problem,
+            "meta": _meta(solution, item, fate, indices),
+            "label": solution.label,
+            "rules": list(run.rules),
+            "steps": [_shown(cell) for cell in cells],
+            "places": list(places),
+        },
+    )
+
+
+def _meta(
+    solution: Solution, item: Mapping[str, Any] | None, fate: Fate, indices: Mapping[str, int | None]
+) -> list[list[str]]:
+    facts = [] if fate is None else [["dropped by", f"{fate[0]}: {fate[1]}"]]
+    if item is not None and item.get("malformed"):
+        facts.append(["critique malformed", item["malformed"]])
+    if solution.final_answer_correct is not None:
+        facts.append(["answer", "right" if solution.final_answer_correct else "wrong"])
+    named = indices if solution.label is None else {**indices, "label": solution.label}
+    said = ", ".join(f"{name} {_step(index)}" for name, index in named.items())
+    return [*facts, ["first error", said or "not known"]]
+
+
+def _step(index: int | None) -> str:
+    return "–" if index is None else "none" if index < 0 else f"step {index}"
+
+
+def _cells(
+    solution: Solution, item: Mapping[str, Any] | None, of_rule: Mapping[str, Labels],
+    indices: Mapping[str, int | None], rules: Mapping[str, str], counts: Sequence[tuple[int, int]],
+) -> Iterator[Cell]:  # fmt: skip
     code = () if item is None else item["code"]
-    steps = tuple(
-        Cell(
+    values = [of_rule[rule].values if rule in of_rule else () for rule in rules]
+    for index, text in enumerate(solution.steps):
+        yield Cell(
             index, text,
             count=counts[index] if index < len(counts) else None,
             values=tuple(of[index] if index < len(of) else None for of in values),
             code=str(code[index]) if index < len(code) else "",
             named=tuple(name for name in (*ASKED, "label") if indices.get(name) == index),
-        )
-        for index, text in enumerate(solution.steps)
-    )  # fmt: skip
-    malformed = None if item is None else item["malformed"]
-    return Example(solution, item is not None, fate, _tag(fate), malformed, steps, indices)
+        )  # fmt: skip
 
 
-def _tag(fate: Fate) -> str:
-    """A word for the page's own use: names of filters and reasons may hold anything."""
-    return "kept" if fate is None else "dropped-" + "/".join(fate).encode().hex()
+def _shown(cell: Cell) -> dict[str, Any]:
+    return {
+        "text": cell.text, "count": cell.count, "code": cell.code, "named": list(cell.named),
+        "values": ["–" if value is None else f"{round(value, 2):g}" for value in cell.values],
+        "off": [value is not None and value < 0.5 for value in cell.values],
+    }  # fmt: skip
 
 
-def _filters(examples: Iterable[Example]) -> list[Filter]:
-    derived = [one for one in examples if one.derived]
-    named = {one.tag: "Kept" if one.fate is None else one.fate[1] for one in derived}
-    shown = filters([one.tag for one in derived], list(named.items()))
-    return shown if derived else [Filter("", "All", len(list(examples)))]
+def _tags(
+    solution: Solution, item: Mapping[str, Any] | None, fate: Fate, indices: Sequence[int | None],
+    counts: Sequence[tuple[int, int]], run: CurationRun,
+) -> Iterator[str]:  # fmt: skip
+    """The filters that show a solution; some more than once."""
+    if item is None:
+        yield "waiting"
+    else:
+        yield from ("derived", "dropped" if fate else "kept", *((run.dropped(*fate),) if fate else ()))
+        yield from (f"code-{verdict}" for verdict in item["code"])
+        if item.get("malformed"):
+            yield f"malformed-{item['malformed']}"
+    for (a, one), (b, other) in combinations(enumerate(indices), 2):
+        if one is not None and other is not None and one != other:
+            yield from ("differ", f"differ-{a}-{b}")
+    if solution.label is not None:
+        yield "truth"
+        yield from (f"truth-{place}-{kind_of(index, solution.label)}" for place, index in enumerate(indices))
+    yield from (f"m{bin_of(correct / total)}" for correct, total in counts[:-1] if total)

@@ -1,4 +1,8 @@
-"""The frame of every report: one HTML file, its style and script inside, and a policy that lets nothing else act."""
+"""The frame of every page: one HTML file, its style and script inside, and a policy that lets nothing else act.
+
+The policy runs the script by its hash, and what that script itself loads (the parts of a large report); nothing that
+stands in the page as text can be either.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from genprm.view.bundle import Bundle
 
 _HERE = Path(__file__).parent
 BINS = 20
@@ -25,28 +31,39 @@ class Bar:
     height: float
     """In the units of the drawing, 48 high."""
     middle: float
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A button that shows the items of one tag; the empty tag shows all."""
-
     tag: str
+    """The filter that lists what it counts."""
+
+
+class Tag(NamedTuple):
+    """A set of items, as a filter names it."""
+
+    key: str
     text: str
-    count: int
+    why: str = ""
 
 
 def page(
-    template: str,
-    title: str,
-    config: Mapping[str, Any],
-    facts: Facts,
-    *,
-    what: str,
-    filters: Sequence[Filter],
-    **parts: Any,
-) -> str:
-    """The page as text. ``what``: what its items are. Pure but for reading the files beside this one."""
+    template: str, title: str, config: Mapping[str, Any], facts: Facts, bundle: Bundle, *, what: str,
+    filters: Sequence[Tag], tags: Sequence[Tag], sorts: Sequence[tuple[str, str]], **parts: Any,
+) -> str:  # fmt: skip
+    """The page of a run as text. ``what``: what its items are; ``filters``: its buttons; ``tags``: these and all other
+    sets that a figure may link to. Pure but for reading the files beside this one."""
+    counted = [(tag, bundle.counts[tag.key]) for tag in filters if bundle.counts[tag.key]]
+    data = bundle.data(
+        kind=template.partition(".")[0],
+        names=[[tag.key, tag.text] for tag in tags if bundle.counts[tag.key]],
+        sorts=[name for name, _ in sorts],
+    )
+    return fill(
+        template, title, verb=str(config.get("verb", "verify")),
+        facts=[(name, _shown(config[key])) for key, name in facts if config.get(key) not in (None, "")],
+        what=what, items=bundle.items, filters=counted, counts=bundle.counts, sorts=sorts, data=data, **parts,
+    )  # fmt: skip
+
+
+def fill(template: str, title: str, *, data: str = "", **parts: Any) -> str:
+    """A template with the frame's own parts; ``data``: what ``Bundle.data`` gave."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -55,13 +72,10 @@ def page(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
         title=title,
-        verb=str(config.get("verb", "verify")),
-        facts=[(name, _shown(config[key])) for key, name in facts if config.get(key) not in (None, "")],
-        what=what,
-        filters=filters,
-        css=Markup(_beside("report.css") + _beside("data.css")),
+        css=Markup(_beside("report.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
+        data=Markup(data),
         version=_version(),
         **parts,
     )
@@ -72,18 +86,19 @@ def bin_of(value: float) -> int:
     return min(int(value * BINS), BINS - 1)
 
 
-def bars(histogram: Sequence[int]) -> list[Bar]:
-    """The bars of counts by ``bin_of``."""
+def bars(histogram: Sequence[int], tag: str) -> list[Bar]:
+    """The bars of counts by ``bin_of``; ``tag``: how the keys of their filters begin."""
     tallest = max(histogram, default=0) or 1
     # The square root keeps a bar of a few steps visible beside the tall ones at 0 and 1.
-    return [Bar(count, 46 * (count / tallest) ** 0.5, (index + 0.5) / BINS) for index, count in enumerate(histogram)]
+    return [
+        Bar(count, 46 * (count / tallest) ** 0.5, (index + 0.5) / BINS, f"{tag}{index}")
+        for index, count in enumerate(histogram)
+    ]
 
 
-def filters(tags: Sequence[str], named: Sequence[tuple[str, str]]) -> list[Filter]:
-    """``All`` and the named filters that any item has; ``tags``: the tags of each item, between blanks."""
-    apart = [one.split() for one in tags]
-    counted = [Filter(tag, text, sum(tag in one for one in apart)) for tag, text in named]
-    return [Filter("", "All", len(apart)), *(one for one in counted if one.count)]
+def bin_tags(key: str, bins: int, text: str) -> list[Tag]:
+    """The sets that the bars of a histogram link to."""
+    return [Tag(f"{key}{index}", f"{text} {index / bins:g} to {(index + 1) / bins:g}") for index in range(bins)]
 
 
 def _beside(name: str) -> str:

@@ -7,12 +7,20 @@ last newline was never finished and is left out.
 from __future__ import annotations
 
 import json
+import re
+from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from genprm.errors import InputError, RecordError
+
+_VOTE = re.compile(rb'\{"key": "[^"\\]*", "id": "([^"\\]*)", "vote": (\d+), ')
+"""How a line of votes.jsonl begins: enough to place it without parsing the rest."""
 
 
 class Line(NamedTuple):
@@ -25,25 +33,118 @@ class Line(NamedTuple):
 def records(run_dir: Path, name: str, **fields: type | UnionType) -> Iterator[Line]:
     """The records of a file, if there is one. ``fields``: what each record must hold; a field that may be null may also
     be absent. Raises ``RecordError`` for a record that holds something else."""
-    from genprm.records.lines import parse_line
-
     path = run_dir / name
     if not path.exists():
         return
+    with opened(path) as file:
+        for number, raw in enumerate(file, start=1):
+            if raw.endswith(b"\n") and raw.strip():
+                yield _line(raw, path, number, fields)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file, opened. Raises ``RecordError``."""
     try:
-        opened = path.open("rb")
+        return path.open("rb")
     except OSError as error:
         raise RecordError(f"cannot be read ({error.strerror}); check its permissions", source=str(path)) from error
-    with opened as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.endswith(b"\n") or not raw.strip():
-                continue
-            record = parse_line(raw, str(path), number)
-            for field, kind in fields.items():
-                if not isinstance(record.get(field), kind):
-                    message = "is not what a run writes; mend the line"
-                    raise RecordError(message, source=str(path), line=number, field=field)
-            yield Line(number, record)
+
+
+def _line(raw: bytes, path: Path, number: int, fields: Mapping[str, type | UnionType]) -> Line:
+    from genprm.records.lines import parse_line
+
+    record = parse_line(raw, str(path), number)
+    for field, kind in fields.items():
+        if not isinstance(record.get(field), kind):
+            message = "is not what a run writes; mend the line"
+            raise RecordError(message, source=str(path), line=number, field=field)
+    return Line(number, record)
+
+
+class Index:
+    """Where the finished lines of a file stand, by an id and a part of it: numbers in memory, text on disk.
+
+    ``by`` and ``part`` name the fields; of lines that agree in both the last stands. Without ``part`` all lines of an id
+    stand, in the order of the file. A file that is not there has none. Raises ``RecordError``, also while reading.
+    """
+
+    def __init__(self, run_dir: Path, name: str, by: str = "id", part: str = "", **fields: type | UnionType) -> None:
+        self.name = name
+        self._path = run_dir / name
+        self._by, self._part, self._fields = by, part, {by: str, **({part: int} if part else {}), **fields}
+        self._ids: dict[str, int] = {}
+        self._file = opened(self._path) if self._path.exists() else None
+        self._rows = self._scan()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ids
+
+    def ids(self) -> Iterator[str]:
+        """In the order of the file."""
+        return iter(self._ids)
+
+    def of(self, name: str) -> Iterator[Line]:
+        """The lines of an id: by part, or as they stand."""
+        place = self._ids.get(name)
+        if place is None or self._file is None:
+            return
+        first, last = np.searchsorted(self._rows[0], [place, place + 1])
+        for offset, number in self._rows[2:, first:last].T.tolist():
+            self._file.seek(offset)
+            yield _line(self._file.readline(), self._path, number, self._fields)
+
+    def last(self, name: str) -> Line | None:
+        """The last line of an id."""
+        return next(iter(list(self.of(name))[-1:]), None)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _scan(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """(4, lines): id, part, offset and number of each line that stands, sorted."""
+        columns = array("q")
+        offset = 0
+        for number, raw in enumerate(self._file or (), start=1):
+            if raw.endswith(b"\n") and raw.strip():
+                name, part = self._place(raw, number)
+                columns.extend((self._ids.setdefault(name, len(self._ids)), part, offset, number))
+            offset += len(raw)
+        rows = np.frombuffer(columns, dtype=np.int64).reshape(-1, 4).T
+        rows = rows[:, np.lexsort(rows[[3, 1, 0]])]
+        last = np.ones(rows.shape[1], dtype=bool)
+        last[:-1] = (rows[0, 1:] != rows[0, :-1]) | (rows[1, 1:] != rows[1, :-1])
+        return rows[:, last]
+
+    def _place(self, raw: bytes, number: int) -> tuple[str, int]:
+        head = _VOTE.match(raw) if self._part == "vote" else None
+        if head:
+            return head[1].decode(errors="replace"), int(head[2])
+        record = _line(raw, self._path, number, self._fields).record
+        return record[self._by], record[self._part] if self._part else number
+
+
+class Open(Protocol):
+    """Gives the index of a file, made once."""
+
+    def __call__(self, run_dir: Path, name: str, **fields: Any) -> Index: ...
+
+
+@contextmanager
+def indices() -> Iterator[Open]:
+    """Indices that are made when they are asked for, and closed behind the block."""
+    made: dict[str, Index] = {}
+
+    def open_index(run_dir: Path, name: str, **fields: Any) -> Index:
+        if name not in made:
+            made[name] = Index(run_dir, name, **fields)
+        return made[name]
+
+    try:
+        yield open_index
+    finally:
+        for one in made.values():
+            one.close()
 
 
 def needed(run_dir: Path, *names: str) -> str:

@@ -1,74 +1,65 @@
 """report.html of a run directory: of a verification, of rollouts or of a curation, told apart by their config.yaml.
 
-One file without outside resources. All text of models, problems and sandboxes is untrusted: the template escapes it,
-and a content policy in the page runs no script but ours, so that even a hole in the escaping would stay inert.
+No outside resources: the page is one file, and above some megabytes its parts lie beside it (see ``bundle``). All text of
+models, problems and sandboxes is untrusted: templates escape it, the page's script sets it as text, and a content policy
+in the page runs no script but ours, so that even a hole in the escaping would stay inert.
 A run that is still going or was interrupted is shown as far as it got.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genprm.view import curation, reading, rollouts
-from genprm.view.frame import bars, filters, page
-from genprm.view.pages import ItemPage, item_page, totals
+from genprm.view import curation, reading, rollouts, verification
+from genprm.view.bundle import Bundle
+from genprm.view.figures import Score
 
-_FACTS = (
-    ("engine.model", "model"),
-    ("engine.revision", "revision"),
-    ("engine.engine", "engine"),
-    ("mode", "mode"),
-    ("votes", "votes"),
-    ("vote_rule", "vote rule"),
-    ("read_out", "read-out"),
-    ("prompt_style", "prompt style"),
-    ("history", "history"),
-    ("sandbox.kind", "sandbox"),
-    ("sampling.temperature", "temperature"),
-    ("seed", "seed"),
-)
-_FILTERS = (("error", "With an error"), ("clean", "Clean"), ("disagree", "Against the label"), ("failed", "Failures"))
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A report that was written."""
+
+    path: Path
+    verb: str
+    title: str
+    config: Mapping[str, Any]
+    items: int
+    counts: Mapping[str, int]
+    """Items by filter."""
+    score: Score | None
+    """Of a verification with labels."""
 
 
 def report(run_dir: Path) -> Path:
     """Write ``report.html`` into a run directory and return its path.
 
-    Raises ``InputError`` when the folder holds no run or its records cannot be read.
+    Raises ``InputError`` when the folder holds no run or its records cannot be read; nothing is written then.
     """
+    return write(run_dir).path
+
+
+def write(run_dir: Path) -> Written:
+    """The same, and what an index says of the run."""
     from genprm.records.lines import replace_text
 
     config = reading.config(run_dir)
-    title = run_dir.resolve().name
-    match config.get("verb"):
-        case "rollout":
-            text = rollouts.render(title, config, rollouts.read(run_dir))
-        case "curate":
-            text = curation.render(title, config, curation.read(run_dir))
-        case _:
-            text = render(title, config, _pages(run_dir))
-    path = run_dir / "report.html"
-    replace_text(path, text)
-    return path
-
-
-def render(title: str, config: Mapping[str, Any], pages: Sequence[ItemPage]) -> str:
-    """The page of a verification as text."""
-    counted = totals(pages)
-    shown = filters([one.tags for one in pages], _FILTERS)
-    return page(
-        "report.html.jinja", title, config, _FACTS, what="solution", filters=shown,
-        totals=counted, bars=bars(counted.histogram), pages=pages,
-    )  # fmt: skip
-
-
-def _pages(run_dir: Path) -> list[ItemPage]:
-    from genprm.records.results import read_votes
-    from genprm.records.solutions import solution_from_dict
-
-    name = reading.needed(run_dir, "solutions.jsonl")
-    solutions = [solution_from_dict(record, source=name, line=line) for line, record in reading.records(run_dir, name)]
-    votes = read_votes(run_dir / "votes.jsonl")
-    items = {record["id"]: record for _, record in reading.records(run_dir, "items.jsonl", id=str)}
-    return [item_page(one, votes.get(one.id, []), items.get(one.id)) for one in solutions]
+    title, score = run_dir.resolve().name, None
+    bundle = Bundle(run_dir)
+    try:
+        match config.get("verb"):
+            case "rollout":
+                text = rollouts.render(run_dir, title, config, bundle)
+            case "curate":
+                text = curation.render(run_dir, title, config, bundle)
+            case _:
+                text, totals = verification.render(run_dir, title, config, bundle)
+                score = totals.measured.score if totals.labelled else None
+        replace_text(run_dir / "report.html", text)
+        bundle.sweep()
+    finally:
+        bundle.close()
+    verb = str(config.get("verb", "verify"))
+    return Written(run_dir / "report.html", verb, title, config, bundle.items, dict(bundle.counts), score)
