@@ -72,9 +72,8 @@ def subsets(total: int, size: int, seed: int) -> Floats:
 
 def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) -> list[Predicted]:
     """The label that each subset of the votes gives, as ``aggregate`` would."""
-    return table_labels(
-        np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float), chosen
-    )
+    table = np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float)  # None: NaN
+    return table_labels(table, chosen)
 
 
 def table_labels(table: Floats, chosen: Floats) -> list[Predicted]:

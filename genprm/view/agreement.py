@@ -6,6 +6,7 @@ known; what is not known neither agrees nor disagrees.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -100,3 +101,38 @@ def kind_of(index: int | None, truth: int) -> Kind:
     if index < 0:
         return "missed"
     return "early" if index < truth else "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Kappa:
+    """Two annotators on the solutions that both of them annotated."""
+
+    known: int
+    same: int
+    """Solutions with the same first error, or rightly none for both."""
+    differ: Mapping[str, tuple[int, int]]
+    """The two indices of each solution where they are not the same."""
+    value: float | None
+    """Cohen's kappa of the indices, as names of classes: agreement beyond what the two would reach if each drew from
+    the indices it uses (Cohen 1960). ``None`` without a common solution, and where chance alone makes them agree."""
+
+    @property
+    def share(self) -> float | None:
+        return self.same / self.known if self.known else None
+
+
+def kappa(mine: Mapping[str, int | None], theirs: Mapping[str, int | None]) -> Kappa:
+    """First errors of two annotators by id of the solution, held against each other."""
+    both = {
+        name: (index, other)
+        for name, index in mine.items()
+        if index is not None and (other := theirs.get(name)) is not None
+    }
+    known = len(both)
+    differ = {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+    first, second = (Counter(pair[side] for pair in both.values()) for side in (0, 1))
+    by_chance = sum(count * second[index] for index, count in first.items())
+    value = None
+    if known and by_chance < known * known:
+        value = (known * (known - len(differ)) - by_chance) / (known * known - by_chance)
+    return Kappa(known, known - len(differ), differ, value)

@@ -1,9 +1,9 @@
-"""The items of a page as data: a row each for the list, and what is read of one item, which is loaded when it is opened.
+"""The items of a page as data: a row each for the list, and what is read of one item, loaded when it is opened.
 
 Details of a small run are written into the page. Above ``INLINE`` characters they lie beside it as scripts in
 ``report/<digest>/``, which a page may load from a disk, where it may not read files. Memory holds the rows, and the
-details of one part. The folder is there, whole, before the page that names it, and is named by its content; an older one
-is removed after the page. So whoever opens the page finds its parts.
+details of one part. The folder is there, whole, before the page that names it, and is named by its content; an older
+one is removed after the page. So whoever opens the page finds its parts.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Numbers come from metrics.json, items.jsonl and labels.jsonl. Before a curation has all answers of its models nothing
 is derived, and the page says how many answers there are. Solutions with a ``label`` have a known truth, which no source
-saw: each source is then held against it. Memory holds first errors by source; texts and labels are read one solution at a
-time.
+saw: each source is then held against it. Memory holds first errors by source; texts and labels are read one solution
+at a time.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def read(run_dir: Path) -> CurationRun:
         solutions += 1
         if record.get("label") is not None:
             truth[record["id"]] = record["label"]
-    items = {
+    items: dict[str, dict[str, Any]] = {
         one.record["id"]: {key: one.record.get(key) for key in _ITEM}
         for one in reading.records(run_dir, "items.jsonl", **_ITEM)
     }

@@ -64,8 +64,8 @@ def _line(raw: bytes, path: Path, number: int, fields: Mapping[str, type | Union
 class Index:
     """Where the finished lines of a file stand, by an id and a part of it: numbers in memory, text on disk.
 
-    ``by`` and ``part`` name the fields; of lines that agree in both the last stands. Without ``part`` all lines of an id
-    stand, in the order of the file. A file that is not there has none. Raises ``RecordError``, also while reading.
+    ``by`` and ``part`` name the fields; of lines that agree in both the last stands. Without ``part`` all lines of an
+    id stand, in the order of the file. A file that is not there has none. Raises ``RecordError``, also while reading.
     """
 
     def __init__(self, run_dir: Path, name: str, by: str = "id", part: str = "", **fields: type | UnionType) -> None:

@@ -1,8 +1,8 @@
 """report.html of a run directory: of a verification, of rollouts or of a curation, told apart by their config.yaml.
 
-No outside resources: the page is one file, and above some megabytes its parts lie beside it (see ``bundle``). All text of
-models, problems and sandboxes is untrusted: templates escape it, the page's script sets it as text, and a content policy
-in the page runs no script but ours, so that even a hole in the escaping would stay inert.
+No outside resources: the page is one file, and above some megabytes its parts lie beside it (see ``bundle``). All text
+of models, problems and sandboxes is untrusted: templates escape it, the page's script sets it as text, and a content
+policy in the page runs no script but ours, so that even a hole in the escaping would stay inert.
 A run that is still going or was interrupted is shown as far as it got.
 """
 

@@ -1,8 +1,9 @@
 """The page of a verification: every solution with its votes, and the figures of the run.
 
-One pass, in the order of solutions.jsonl: an item's votes are read when it is its turn and forgotten afterwards. Rewards
-come from the item records. Where a run was interrupted before an item was written, the reward shown is the mean over the
-votes finished so far, and the item says that it is unfinished. Votes of a cascade are those of the mode that decided.
+One pass, in the order of solutions.jsonl: an item's votes are read when it is its turn and forgotten afterwards.
+Rewards come from the item records. Where a run was interrupted before an item was written, the reward shown is the mean
+over the votes finished so far, and the item says that it is unfinished. Votes of a cascade are those of the mode that
+decided.
 """
 
 from __future__ import annotations
@@ -301,8 +302,8 @@ def _detail(
             {"text": text, "reward": reward} for text, reward in zip(solution.steps, rewards, strict=True)
         ],
         "votes": [
-            {"vote": one.vote.vote, "place": one.place, "counted": one.counted, "steps": [_cell(s) for s in one.vote.steps]}
-            for one in votes
+            {"vote": vote.vote, "place": place, "counted": counted, "steps": [_cell(step) for step in vote.steps]}
+            for vote, place, counted in votes
         ],
         "places": list(places),
     }  # fmt: skip
