@@ -115,7 +115,7 @@ def test_a_wheel_outside_the_checkout_finds_what_it_ships(tmp_path: Path) -> Non
     assert Path(place).is_relative_to(site)
     assert found == [str(resources.names(kind)) for kind in KINDS]
     shipped = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    assert {f"genprm/{name}" for name in ("py.typed", "view/report.html.jinja", "view/data.css")} <= shipped
+    assert {f"genprm/{name}" for name in ("py.typed", "view/verification.html.jinja", "view/report.js")} <= shipped
 
 
 def test_every_direct_dependency_is_pinned_to_a_version_its_range_allows() -> None:

@@ -74,7 +74,11 @@ class Index:
         self._by, self._part, self._fields = by, part, {by: str, **({part: int} if part else {}), **fields}
         self._ids: dict[str, int] = {}
         self._file = opened(self._path) if self._path.exists() else None
-        self._rows = self._scan()
+        try:
+            self._rows = self._scan()
+        except RecordError:
+            self.close()
+            raise
 
     def __contains__(self, name: object) -> bool:
         return name in self._ids

@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from genprm.rationale.conflict import code_verdicts
 from genprm.curate.consensus import GenPRMConsensus, implied_labels
 from genprm.curate.contamination import Decontaminate
 from genprm.curate.data_card import Card
@@ -31,6 +30,7 @@ from genprm.curate.duplicates import NearDuplicates
 from genprm.curate.evidence import Candidate
 from genprm.curate.export import Conversations, ExtraTokens, Format, StepTags, export
 from genprm.curate.filters import Balance, CodeConflict, Funnel, Length, PerProblem, Stage, Truncate, sift
+from genprm.rationale.conflict import code_verdicts
 from genprm.rationale.grammar import CodeRound, Rationale
 from genprm.types import Solution
 from tests.benchmarks.measure import finish, table

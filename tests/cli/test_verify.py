@@ -112,6 +112,25 @@ def test_a_run_can_be_viewed(data: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(["view", str(data.parent / "run")]) == 0
     page = Path(capsys.readouterr().out.strip())
     assert "3 * 4 = 13 pears." in page.read_text(encoding="utf-8")
+    assert run(["view", str(data.parent)]) == 0
+    assert capsys.readouterr().out.strip() == str(data.parent / "index.html")
+    assert run(["view", str(data.parent / "run"), "--out", str(data.parent / "all.html")]) == 0
+    assert 'href="run/report.html"' in (data.parent / "all.html").read_text(encoding="utf-8")
+
+
+def test_two_annotators_are_compared(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [data.parent / f"{name}.jsonl" for name in "ab"]
+    for file, labels in zip(files, ((-1, 1, 2), (-1, 1, 0)), strict=True):
+        write(file, *({"id": f"s{number}", "label": label} for number, label in enumerate(labels)))
+    assert run(["view", *map(str, files), "--agreement"]) == 0
+    shown = capsys.readouterr().out
+    assert "on 2 of 3 (66.7 %), Cohen's kappa 0.571" in shown
+    assert "s2" in shown and "step 2" in shown and "step 0" in shown and "s1" not in shown
+    assert run(["view", str(files[0]), "--agreement"]) == 2
+    assert "needs two files" in capsys.readouterr().err
+    write(files[1], {"id": "s1"})
+    assert run(["view", *map(str, files), "--agreement"]) == 2
+    assert "b.jsonl, line 1" in capsys.readouterr().err
 
 
 def test_text_of_a_model_cannot_steer_the_terminal(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

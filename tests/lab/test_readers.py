@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from genprm.curate.annotation import CONCLUSION
-from genprm.rationale.conflict import code_verdicts
 from genprm.curate.judge import parse_index
 from genprm.curate.reformat import Reformatted, reformat
 from genprm.engines.tokenizers import HFTokenizer
@@ -15,6 +14,7 @@ from genprm.lab.tokenizer import train
 from genprm.lab.truth import check, first_error
 from genprm.lab.world import Split
 from genprm.prompts import IGNORED
+from genprm.rationale.conflict import code_verdicts
 
 READERS: tuple[Reader, ...] = ("annotator", "judge")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genprm.rationale.conflict import code_verdict, code_verdicts, printed_judgement
 from genprm.lab.teacher import Teacher
 from genprm.lab.world import solutions
+from genprm.rationale.conflict import code_verdict, code_verdicts, printed_judgement
 from genprm.rationale.grammar import CodeRound, Rationale
 from genprm.types import Judgement
 from tests.rationale.strategies import patiently, rationales

@@ -15,9 +15,9 @@ FLAGS = (
 )  # fmt: skip
 
 
-def browse(page: Path, profile: Path, *options: str) -> str:
-    """Run Chromium on a local page and return what it prints. Skips the test where there is no Chromium."""
-    return _run(page, profile, *options).stdout
+def browse(page: Path, profile: Path, *options: str, at: str = "") -> str:
+    """Run Chromium on a local page, at a place in it, and return what it prints. Skips where there is no Chromium."""
+    return _run(page, profile, *options, at=at).stdout
 
 
 def complaints(page: Path, profile: Path) -> list[str]:
@@ -26,17 +26,30 @@ def complaints(page: Path, profile: Path) -> list[str]:
     return [line for line in found.stderr.splitlines() if ":CONSOLE" in line]
 
 
-def after(page: Path, profile: Path, script: str) -> str:
-    """The document after a script of the test ran in a copy of the page, whose own policy would not let it."""
+def after(page: Path, profile: Path, script: str, *, at: str = "") -> list[str]:
+    """What a script of the test says with ``say``: it runs, as the body of an asynchronous function, in a copy of the
+    page, whose own policy would not let it. ``settled()`` waits until the page has drawn what it loads."""
     text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text(encoding="utf-8"))
-    copy = profile.with_suffix(".html")
-    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    return browse(copy, profile, "--dump-dom")
+    copy = page.with_name(f"{profile.name}.html")
+    copy.write_text(
+        text.replace("</body>", f"<script>{_TOOLS}(async () => {{ {script} }})();</script></body>"), "utf-8"
+    )
+    shown = browse(copy, profile, "--dump-dom", "--virtual-time-budget=20000", at=at)
+    copy.unlink()
+    return re.findall(r"<output>(.*?)</output>", shown, re.DOTALL)
 
 
-def _run(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+_TOOLS = """
+const say = (text) => document.body.append(h("output", {}, String(text)));
+const settled = () => new Promise((done) => setTimeout(done, 400));
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const listed = () => shown.map((index) => data.rows[index][0]).join(" ");
+"""
+
+
+def _run(page: Path, profile: Path, *options: str, at: str = "") -> subprocess.CompletedProcess[str]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("needs Chromium; on Debian: apt-get install chromium")
-    command = [program, *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri()]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    command = [program, *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri() + at]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genprm.view.agreement import Kind, Source, confusions, first_error, kind_of, pairs
+from genprm.view.agreement import Kind, Source, confusions, first_error, kappa, kind_of, pairs
 
 INDICES = st.one_of(st.none(), st.integers(-1, 4))
 SOURCES = st.dictionaries(
@@ -52,3 +52,22 @@ def test_a_confusion_counts_every_solution_of_known_truth_once(
 ) -> None:
     assert all(sum(astuple(one)) == len(truth) for one in confusions(found, truth).values())
     assert not confusions(found, {})
+
+
+def test_kappa_of_a_table_worked_by_hand() -> None:
+    mine = {"a": -1, "b": -1, "c": 0, "d": 0, "e": None, "f": 1}
+    theirs = {"a": -1, "b": 0, "c": 0, "d": 0, "e": 0, "g": 1}
+    found = kappa(mine, theirs)
+    # 3 of 4 the same; by chance 2/4 * 1/4 + 2/4 * 3/4 = 1/2; (3/4 - 1/2) / (1 - 1/2)
+    assert (found.known, found.same, found.value, found.share) == (4, 3, 0.5, 0.75)
+    assert found.differ == {"b": (-1, 0)}
+
+
+@given(st.dictionaries(st.sampled_from("stuvwx"), INDICES), st.dictionaries(st.sampled_from("stuvwx"), INDICES))
+def test_kappa_is_the_same_both_ways_and_one_only_where_all_agree(
+    mine: dict[str, int | None], theirs: dict[str, int | None]
+) -> None:
+    found, back = kappa(mine, theirs), kappa(theirs, mine)
+    assert found.value == back.value and found.same + len(found.differ) == found.known
+    if found.value is not None:
+        assert -1 <= found.value <= 1 and (found.value == 1) == (not found.differ)

@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import permutations
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -54,7 +55,9 @@ def first_errors(run: Path) -> dict[str, dict[str, int | None]]:
 
 
 def test_the_page_is_one_file_that_names_nothing_outside_itself(run: Path) -> None:
-    assert not re.search(r"(?:src|href)\s*=|url\(|@import|https?://", report(run).read_text(encoding="utf-8"))
+    page = report(run)
+    assert not re.search(r"src\s*=\s*[\"']|url\(|@import|https?://", page.read_text(encoding="utf-8"))
+    assert all(link.startswith("#f=") for link in Document(page).links)
 
 
 def test_the_funnel_is_what_became_of_the_items(run: Path) -> None:
@@ -139,30 +142,41 @@ def test_the_accuracy_of_answer_candidates_is_that_of_the_best_scored_solutions(
         assert shown[rule] == f"{100 * share:.1f} %"
 
 
-def test_examples_of_every_fate_show_the_labels_of_every_rule(run: Path) -> None:
+def test_every_solution_shows_its_fate_and_the_labels_of_every_rule(run: Path) -> None:
     items = {item["id"]: item for item in lines(run / "items.jsonl")}
     solutions = {one["id"]: one for one in lines(run / "solutions.jsonl")}
     values: dict[Any, Any] = {(one["id"], one["rule"]): one for one in lines(run / "labels.jsonl")}
-    page = Document(report(run))
-    assert len({tuple(item.tags) for item in page.items}) == len({item["reason"] for item in items.values()})
-    for shown in page.items:
-        name = shown.text.split()[0]
-        fate = "kept" if items[name]["kept"] else items[name]["reason"]
-        assert fate in shown.text
-        head, *steps = shown.table
-        rules = head[3:-1]
+    shown = Document(report(run)).items
+    assert [one.id for one in shown] == list(solutions)
+    for one in shown:
+        item, solution = items[one.id], solutions[one.id]
+        assert one.chip == ("kept" if item["kept"] else item["reason"])
+        rules, steps = one.detail["rules"], one.detail["steps"]
         assert rules[0] == "orm" and set(rules) == {"orm", *RULES}
-        assert len(steps) == len(solutions[name]["steps"])
-        for index, (number, text, count, *numbers, code) in enumerate(steps):
-            assert int(number) == index and text.startswith(solutions[name]["steps"][index])
-            named = [one for one in ("annotator", "judge", "agreed") if items[name][one] == index]
-            named += ["label"] * (solutions[name]["label"] == index)
-            assert text.removeprefix(solutions[name]["steps"][index]).split() == named
-            assert count == "{}/{}".format(*values[name, "orm"]["counts"][index])
-            for rule, shown_value in zip(rules, numbers, strict=True):
-                value = values[name, rule]["values"][index]
-                assert shown_value == ("–" if value is None else f"{round(value, 2):g}")
-            assert code == (items[name]["code"][index] if index < len(items[name]["code"]) else "")
+        assert [step["text"] for step in steps] == solution["steps"] and one.steps == len(steps)
+        for index, step in enumerate(steps):
+            named = [name for name in ("annotator", "judge", "agreed") if item[name] == index]
+            assert step["named"] == named + ["label"] * (solution["label"] == index)
+            assert step["count"] == values[one.id, "orm"]["counts"][index]
+            for rule, text in zip(rules, step["values"], strict=True):
+                value = values[one.id, rule]["values"][index]
+                assert text == ("–" if value is None else f"{round(value, 2):g}")
+            assert step["code"] == (item["code"][index] if index < len(item["code"]) else "")
+
+
+def test_a_figure_leads_to_as_many_solutions_as_it_says_and_they_name_their_lines(run: Path) -> None:
+    page = report(run)
+    shown = Document(page).items
+    links = re.findall(r'<a href="#f=([^"]+)">([\d,]+)</a>', page.read_text(encoding="utf-8"))
+    whole = [(tag, int(count.replace(",", ""))) for tag, count in links if not tag.startswith("code-")]
+    for tags, count in whole:  # those of code count steps, and list the solutions with such a step
+        assert sum(bool(set(unquote(tags).split(",")) & set(one.tags)) for one in shown) == count, tags
+    assert len(whole) > 20
+    records = {name: lines(run / name) for name in ("solutions.jsonl", "items.jsonl", "labels.jsonl")}
+    for one in shown:
+        names = [place.partition(":") for place in one.detail["places"]]
+        assert all(records[name][int(number) - 1]["id"] == one.id for name, _, number in names)
+        assert {name for name, _, _ in names} == set(records)
 
 
 def test_labels_alone_make_a_page_too(made: Path, tmp_path: Path) -> None:
@@ -182,7 +196,7 @@ def test_a_curation_that_stopped_says_how_many_answers_are_there(run: Path) -> N
     wanted = len(solutions) * (OPTIONS.judge.samples if OPTIONS.judge else 0)
     assert page.tiles[f"answers of the judge, {wanted} wanted"] == "5"
     assert page.tiles["solutions, 0 of them derived"] == str(len(solutions))
-    assert not page.tables.keys() - {""} and "not derived yet" in page.items[0].text
+    assert not page.tables.keys() - {""} and page.items[0].chip == "waiting"
 
 
 def test_a_folder_without_solutions_is_refused(run: Path) -> None:
@@ -194,7 +208,7 @@ def test_a_folder_without_solutions_is_refused(run: Path) -> None:
 def test_hostile_text_stays_text_wherever_it_appears(run: Path, tmp_path: Path) -> None:
     poison(run, HOSTILE)
     page = report(run)
-    assert page.read_text(encoding="utf-8").count("<script>") == 1
+    assert page.read_text(encoding="utf-8").count("<script") == 2
     document = browse(page, tmp_path / "profile", "--dump-dom")
     assert "<title>run · genprm</title>" in document
     assert "<img" not in document and "{{7*7}}" in document
@@ -203,9 +217,9 @@ def test_hostile_text_stays_text_wherever_it_appears(run: Path, tmp_path: Path) 
 def test_a_browser_has_nothing_to_complain_of_and_filters_by_fate(run: Path, tmp_path: Path) -> None:
     page = report(run)
     assert complaints(page, tmp_path / "profile") == []
+    items = Document(page).items
     tags = [tag for tag in Document(page).buttons.values() if tag]
     assert len(tags) >= 2
-    for number, tag in enumerate(tags):
-        script = f"document.querySelector('[data-filter=\"{tag}\"]').click();"
-        items = Document(after(page, tmp_path / f"filtered{number}", script)).items
-        assert all(item.hidden != (tag in item.tags) for item in items)
+    script = "".join(f"change('f', '{tag}'); say(listed());" for tag in tags)
+    found = after(page, tmp_path / "filtered", script)
+    assert [one.split() for one in found] == [[item.id for item in items if tag in item.tags] for tag in tags]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from genprm.errors import InputError
 from genprm.view import report
-from genprm.view.rollouts import read
+from genprm.view.rollouts import Totals, trees
 from tests.rollout import policies
 from tests.view.chromium import after, browse, complaints
-from tests.view.document import Document
+from tests.view.document import Document, Item
 from tests.view.scripted import lines, poison, rollout
 
 HOSTILE = "</script></pre><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">{{7*7}}"
@@ -32,14 +31,22 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "run"))
 
 
+def counted(run: Path) -> Totals:
+    """The totals of a page, its problems read and left."""
+    totals = Totals()
+    assert all(tree.id for tree, _ in trees(run, totals))
+    return totals
+
+
 def test_the_page_is_one_file_that_names_nothing_outside_itself(run: Path) -> None:
     page = report(run)
     assert page == run / "report.html"
-    assert not re.search(r"(?:src|href)\s*=|url\(|@import|https?://", page.read_text(encoding="utf-8"))
+    assert not re.search(r"src\s*=\s*[\"']|url\(|@import|https?://", page.read_text(encoding="utf-8"))
+    assert all(link.startswith("#f=") for link in Document(page).links)
 
 
 def test_totals_are_those_of_the_metrics_though_counted_from_the_units(run: Path) -> None:
-    metrics, totals = json.loads((run / "metrics.json").read_text()), read(run).totals
+    metrics, totals = json.loads((run / "metrics.json").read_text()), counted(run)
     assert totals.problems == totals.finished == metrics["problems"] and totals.solutions == metrics["solutions"]
     assert {**totals.samples, "tokens": totals.sample_tokens} == metrics["samples"]
     assert {**totals.completions, "tokens": totals.completion_tokens} == metrics["completions"]
@@ -63,8 +70,21 @@ def test_every_step_shows_its_counts_and_every_answer_its_colour(run: Path) -> N
             row.append(("", f"{done['correct']}/{done['total']}"))
         answer = "right" if solution["final_answer_correct"] else "wrong"
         row.append((answer, answer))
-    shown = Document(report(run)).items
-    assert [item.nodes for item in shown] == [by_problem.get(one["id"], []) for one in lines(run / "items.jsonl")]
+    shown = [nodes(item) for item in Document(report(run)).items]
+    assert shown == [by_problem.get(one["id"], []) for one in lines(run / "items.jsonl")]
+
+
+def nodes(item: Item) -> list[tuple[str, str]]:
+    """Of each square of a tree: what it is, and what stands under it."""
+    found = [("root", share(item.detail["alone"]))]
+    for row in item.detail["rows"]:
+        found += [("", share(step["counts"])) for step in row["steps"][:-1]]
+        found.append((row["answer"], row["answer"]))
+    return found
+
+
+def share(counts: list[int] | None) -> str:
+    return "–" if counts is None else f"{counts[0]}/{counts[1]}"
 
 
 def test_the_histogram_holds_every_completed_prefix_once(run: Path) -> None:
@@ -77,22 +97,26 @@ def test_the_histogram_holds_every_completed_prefix_once(run: Path) -> None:
 
 
 def test_samples_are_shown_by_outcome_and_the_invalid_ones_with_their_reason(run: Path) -> None:
-    text = report(run).read_text(encoding="utf-8")
-    strips = Counter(re.findall(r'<i class="(right|wrong|invalid)" title="p\d', text))
-    outcomes = Counter(one["outcome"] for one in lines(run / "samples.jsonl"))
-    assert strips == {"right": outcomes["correct"], "wrong": outcomes["incorrect"], "invalid": outcomes["invalid"]}
-    for one in lines(run / "samples.jsonl"):
-        assert (f"{one['id']}: invalid, {one['reason']}" in text) == (one["outcome"] == "invalid")
+    samples = [one for item in Document(report(run)).items for one in item.detail["samples"]]
+    names = {"correct": "right", "incorrect": "wrong", "invalid": "invalid"}
+    wanted = [
+        [one["id"], names[one["outcome"]], one["reason"], f"samples.jsonl:{number}"]
+        for number, one in enumerate(lines(run / "samples.jsonl"), start=1)
+    ]
+    assert sorted(samples) == sorted(wanted) and len(samples) > 20
 
 
 def test_given_solutions_are_drawn_by_problem(tmp_path: Path) -> None:
     shown = Document(report(rollout(tmp_path / "run", policies.solutions(2)))).items
-    assert [[kind for kind, _ in item.nodes if kind] for item in shown] == [["root", "right", "wrong"]] * 2
+    assert [[kind for kind, _ in nodes(item) if kind] for item in shown] == [["root", "right", "wrong"]] * 2
 
 
-def test_problems_beyond_the_first_are_counted_and_not_drawn(run: Path) -> None:
-    whole, part = read(run), read(run, shown=2)
-    assert part.totals == whole.totals and part.trees == whole.trees[:2]
+def test_every_problem_names_its_lines(run: Path) -> None:
+    for item in Document(report(run)).items:
+        for place in item.detail["places"]:
+            name, _, number = place.partition(":")
+            record = lines(run / name)[int(number) - 1]
+            assert item.id in (record["id"], record.get("problem_id"))
 
 
 def test_a_killed_run_is_shown_as_far_as_it_got(run: Path) -> None:
@@ -100,13 +124,12 @@ def test_a_killed_run_is_shown_as_far_as_it_got(run: Path) -> None:
         (run / name).unlink()
     some = (run / "rollouts.jsonl").read_bytes().splitlines(keepends=True)[:30]
     (run / "rollouts.jsonl").write_bytes(b"".join(some) + b'{"key": "half a li')
-    found = read(run)
-    assert found.totals.prefixes == 30 and found.totals.finished == 0
+    totals, page = counted(run), Document(report(run))
+    assert totals.prefixes == 30 and totals.finished == 0
     begun = {one["id"] for one in map(json.loads, some) if one["step"] >= 0}
-    assert {row.id for tree in found.trees for row in tree.rows} == begun
-    page = Document(report(run))
+    assert {row["id"] for item in page.items for row in item.detail["rows"]} == begun
     assert all("unfinished" in item.tags for item in page.items)
-    assert ("unknown", "–") in [node for item in page.items for node in item.nodes]
+    assert ("", "–") in [node for item in page.items for node in nodes(item)]
 
 
 def test_a_run_that_has_just_begun_is_shown(run: Path) -> None:
@@ -114,7 +137,7 @@ def test_a_run_that_has_just_begun_is_shown(run: Path) -> None:
         if path.name != "problems.jsonl":
             path.unlink()
     page = Document(report(run))
-    assert len(page.items) == 6 and "No solution of this problem was kept so far." in page.items[0].text
+    assert len(page.items) == 6 and not page.items[0].detail["finished"] and not page.items[0].detail["rows"]
 
 
 def test_a_rollout_without_its_problems_is_refused(run: Path) -> None:
@@ -140,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_named(run: Path) -> None:
 def test_hostile_text_stays_text_wherever_it_appears(run: Path, tmp_path: Path) -> None:
     poison(run, HOSTILE)
     page = report(run)
-    assert page.read_text(encoding="utf-8").count("<script>") == 1
+    assert page.read_text(encoding="utf-8").count("<script") == 2
     document = browse(page, tmp_path / "profile", "--dump-dom")
     assert "<title>run · genprm</title>" in document
     assert "<img" not in document and "{{7*7}}" in document
@@ -150,16 +173,17 @@ def test_a_browser_has_nothing_to_complain_of(run: Path, tmp_path: Path) -> None
     page = report(run)
     assert complaints(page, tmp_path / "profile") == []
     text = page.read_text(encoding="utf-8")
-    page.write_text(text.replace("<main>", "<main><script>document.title='owned'</script>"), encoding="utf-8")
+    page.write_text(text.replace("<noscript>", "<script>document.title='owned'</script><noscript>"), encoding="utf-8")
     assert len(complaints(page, tmp_path / "profile")) == 1, "what the policy stops is told"
 
 
 def test_a_filter_shows_the_problems_of_its_tag_and_the_search_those_with_its_words(run: Path, tmp_path: Path) -> None:
     page = report(run)
-    script = "document.querySelector('[data-filter=invalid]').click();"
-    items = Document(after(page, tmp_path / "filtered", script)).items
-    assert {item.hidden for item in items} == {True, False}
-    assert all(item.hidden != ("invalid" in item.tags) for item in items)
-    script = "search.value = 'what 8,'; search.dispatchEvent(new Event('input'));"
-    items = Document(after(page, tmp_path / "found", script)).items
-    assert [index for index, item in enumerate(items) if not item.hidden] == [3]
+    script = """say(listed()); change("f", ""); change("q", "what 8,"); say(listed());
+        say(document.querySelectorAll(".tree .node").length);"""
+    tagged, found, nodes = after(page, tmp_path / "filtered", script, at="#f=invalid")
+    items = Document(page).items
+    assert tagged.split() == [item.id for item in items if "invalid" in item.tags] and 0 < len(tagged.split()) < len(
+        items
+    )
+    assert found == items[3].id and int(nodes) > 3
