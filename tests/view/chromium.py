@@ -42,7 +42,7 @@ def after(page: Path, profile: Path, script: str, *, at: str = "") -> list[str]:
 _TOOLS = """
 const say = (text) => document.body.append(h("output", {}, String(text)));
 const settled = () => new Promise((done) => setTimeout(done, 400));
-const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const hit = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 const listed = () => shown.map((index) => data.rows[index][0]).join(" ");
 """
 

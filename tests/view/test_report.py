@@ -118,7 +118,7 @@ def test_an_address_opens_an_item_a_step_and_all_votes_side_by_side(tmp_path: Pa
     document = browse(page, tmp_path / "profile", "--dump-dom", at="#i=beads-3&t=1&v=all")
     assert document.count('class="vote"') + document.count('class="vote unknown"') == 2
     assert "No judgement: budget" in document and "There are 36 beads." in document
-    assert document.count('aria-selected="true"') == 1
+    assert 'id="row-2" aria-selected="true"' in document and 'id="row-0" aria-selected="false"' in document
     document = browse(page, tmp_path / "other", "--dump-dom")
     assert document.count('class="vote"') == 1 and '<span class="k">print</span>' in document
 
@@ -126,7 +126,7 @@ def test_an_address_opens_an_item_a_step_and_all_votes_side_by_side(tmp_path: Pa
 def test_keys_lead_through_items_steps_and_votes(tmp_path: Path) -> None:
     page = report(example(tmp_path / "run"))
     script = """for (const key of ["j", "j", "k", "l", "v", "ArrowDown", "ArrowUp", "k", "a"]) {
-        press(key); await settled(); say([state.i, state.t, state.v].join(" ")); }"""
+        hit(key); await settled(); say([state.i, state.t, state.v].join(" ")); }"""
     assert after(page, tmp_path / "keys", script) == [
         "beads-2 0 0", "beads-3 0 0", "beads-2 0 0", "beads-2 1 0", "beads-2 1 1", "beads-3 0 0", "beads-2 0 0",
         "beads-1 0 0", "beads-1 0 all",
@@ -135,8 +135,8 @@ def test_keys_lead_through_items_steps_and_votes(tmp_path: Path) -> None:
 
 def test_annotations_are_what_curation_reads_as_labels_of_people(tmp_path: Path) -> None:
     page = report(example(tmp_path / "run"))
-    script = """press("1"); press("j"); await settled(); press("n"); press("j"); await settled(); press("9"); press("0");
-        say(annotations()); say(localStorage.length); press("u"); say(annotations());
+    script = """hit("1"); hit("j"); await settled(); hit("n"); hit("j"); await settled(); hit("9"); hit("0");
+        say(annotations()); say(localStorage.length); hit("u"); say(annotations());
         say(document.querySelectorAll(".row .note").length);"""
     said, stored, undone, badges = after(page, tmp_path / "annotated", script)
     (tmp_path / "a.jsonl").write_text(said, encoding="utf-8")
@@ -146,14 +146,14 @@ def test_annotations_are_what_curation_reads_as_labels_of_people(tmp_path: Path)
 
 def test_two_digits_name_a_step_beyond_the_ninth(tmp_path: Path) -> None:
     run = write(tmp_path / "run", [solution("a", ["x"] * 12)], [], [])
-    script = 'press("1"); press("1"); say(annotations()); press("5"); say(annotations());'
+    script = 'hit("1"); hit("1"); say(annotations()); hit("5"); say(annotations());'
     found = [json.loads(line)["label"] for line in after(report(run), tmp_path / "digits", script)]
     assert found == [11, 5]
 
 
 def test_hiding_verdicts_leaves_nothing_that_tells_them(tmp_path: Path) -> None:
     page = report(example(tmp_path / "run"))
-    script = """press("b"); for (const name of [".chip", ".strip", ".cells", ".truth", "#item .facts"])
+    script = """hit("b"); for (const name of [".chip", ".strip", ".cells", ".truth", "#item .facts"])
         say(getComputedStyle(document.querySelector(name)).visibility);"""
     assert set(after(page, tmp_path / "blind", script)) == {"hidden"}
 
