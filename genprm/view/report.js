@@ -53,7 +53,7 @@ function load(part) {
   const found = data.parts ? data.parts[part] : held.get(part);
   if (found) return found;
   if (!waiting.has(part)) {
-    waiting.set(part, Promise.withResolvers?.() ?? resolvers());
+    waiting.set(part, resolvers());
     const script = h("script", { src: `${data.folder}/${part}.js`, onload: () => script.remove() });
     script.addEventListener("error", () => {
       waiting.get(part)?.reject(new Error(`${script.getAttribute("src")} is not beside the page; keep the folder with it`));
@@ -64,6 +64,7 @@ function load(part) {
   return waiting.get(part).promise;
 }
 
+/** A promise that is kept elsewhere. */
 function resolvers() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));

@@ -167,14 +167,15 @@ def trees(run_dir: Path, totals: Totals) -> Iterator[tuple[Tree, list[str]]]:
         items = open_index(run_dir, "items.jsonl", owed=int)
         selected = open_index(run_dir, chosen, by="problem_id", **_SOLUTION) if chosen != "problems.jsonl" else None
         for line, problem in _problems(run_dir, source):
+            done = list(rollouts.of(problem["id"]))
             known = _Known(
                 samples={one.record["key"]: one for one in samples.of(problem["id"])},
                 kept=[one.record for one in selected.of(problem["id"])] if selected else [],
-                done={(one.id, one.step): one for one in _rollouts(rollouts, problem["id"])},
+                done={(one.id, one.step): one for one in _rollouts(done)},
             )
             item = items.last(problem["id"])
             places = [f"{source}:{line}", *(f"items.jsonl:{one.number}" for one in (item,) if one)]
-            places += [f"rollouts.jsonl:{one.number}" for one in rollouts.of(problem["id"])]
+            places += [f"rollouts.jsonl:{one.number}" for one in done]
             _count(totals, known, None if item is None else item.record)
             yield _tree(problem, known, None if item is None else item.record), places
 
@@ -204,10 +205,10 @@ def _problems(run_dir: Path, source: str) -> Iterator[tuple[int, Mapping[str, An
             yield line, {"id": record[name], **{key: record.get(key) for key in ("problem", "answer")}}
 
 
-def _rollouts(index: reading.Index, problem: str) -> Iterator[Rollout]:
+def _rollouts(lines: Sequence[reading.Line]) -> Iterator[Rollout]:
     from genprm.records.curation import rollout_from_dict
 
-    return (rollout_from_dict(one.record, source=index.name, line=one.number) for one in index.of(problem))
+    return (rollout_from_dict(one.record, source="rollouts.jsonl", line=one.number) for one in lines)
 
 
 def _tree(problem: Mapping[str, Any], known: _Known, item: Mapping[str, Any] | None) -> Tree:

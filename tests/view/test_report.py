@@ -113,6 +113,16 @@ def test_a_headless_browser_paints_steps_in_the_colours_of_their_rewards(tmp_pat
     assert any(green > 130 and red < 90 for _, (red, green, blue) in colours), "no green step"
 
 
+@pytest.mark.parametrize(("options", "bright"), [((), True), (("--force-dark-mode",), False)])
+def test_the_page_is_as_dark_as_the_reader_likes_it(options: tuple[str, ...], bright: bool, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    page = report(example(tmp_path / "run"))
+    browse(page, tmp_path / "profile", f"--screenshot={picture}", "--window-size=400,300", *options)
+    with Image.open(picture) as image:
+        corner = image.convert("L").getpixel((2, 2))
+    assert isinstance(corner, int) and (corner > 200) == bright and (corner < 60) != bright
+
+
 def test_an_address_opens_an_item_a_step_and_all_votes_side_by_side(tmp_path: Path) -> None:
     page = report(example(tmp_path / "run"))
     document = browse(page, tmp_path / "profile", "--dump-dom", at="#i=beads-3&t=1&v=all")
