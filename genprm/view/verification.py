@@ -66,6 +66,8 @@ class Found(NamedTuple):
     place: str
     counted: bool
     """Whether the item's verdict rests on it: the run may hold more votes than that."""
+    conflicts: tuple[bool, ...]
+    """Of each step, whether its code printed the opposite of its judgement."""
 
 
 @dataclass(slots=True)
@@ -160,7 +162,8 @@ def _votes(run_dir: Path, name: str, item: Mapping[str, Any] | None, open_index:
     found = []
     for line, record in open_index(run_dir, file, part="vote").of(name):
         vote = vote_from_dict(record, source=str(run_dir / file), line=line)
-        found.append(Found(vote, f"{file}:{line}", not isinstance(rests_on, int) or vote.vote < rests_on))
+        counted = not isinstance(rests_on, int) or vote.vote < rests_on
+        found.append(Found(vote, f"{file}:{line}", counted, tuple(_conflict(step) for step in vote.steps)))
     return found
 
 
@@ -231,6 +234,8 @@ def _tags(
         yield "split"
     if votes:
         yield "voted"
+    if any(any(one.conflicts) for one in votes):
+        yield "conflict"
     yield from (f"r{bin_of(reward)}" for reward in rewards if reward is not None)
     for verdict in verdicts:
         yield from _tags_of_step(verdict)
@@ -247,8 +252,6 @@ def _tags_of_step(verdict: StepVerdict) -> Iterator[str]:
             yield "code"
         if run.status not in _UNFAILED:
             yield "code-failed"
-    if _conflict(verdict):
-        yield "conflict"
 
 
 def _conflict(verdict: StepVerdict) -> bool:
@@ -302,18 +305,18 @@ def _detail(
             {"text": text, "reward": reward} for text, reward in zip(solution.steps, rewards, strict=True)
         ],
         "votes": [
-            {"vote": vote.vote, "place": place, "counted": counted, "steps": [_cell(step) for step in vote.steps]}
-            for vote, place, counted in votes
+            {"vote": vote.vote, "place": place, "counted": counted, "steps": [*map(_cell, vote.steps, conflicts)]}
+            for vote, place, counted, conflicts in votes
         ],
         "places": list(places),
     }  # fmt: skip
 
 
-def _cell(verdict: StepVerdict) -> dict[str, Any]:
+def _cell(verdict: StepVerdict, conflict: bool) -> dict[str, Any]:
     """What one vote says of one step."""
     return {
         "status": verdict.status, "judgement": verdict.judgement, "reward": verdict.reward, "yes": verdict.p_yes,
-        "no": verdict.p_no, "tokens": verdict.tokens, "failure": verdict.failure, "conflict": _conflict(verdict),
+        "no": verdict.p_no, "tokens": verdict.tokens, "failure": verdict.failure, "conflict": conflict,
         "blocks": [[block.kind, block.text, block.status] for block in cut(verdict.rationale, verdict.code)],
         "code": [run.status for run in verdict.code],
     }  # fmt: skip
