@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genprm.errors import RecordError
-from genprm.evaluate.calibration import BINS as CALIBRATION_BINS
-from genprm.evaluate.calibration import bin_of as calibration_bin
-from genprm.evaluate.calibration import known_steps
 from genprm.rationale.conflict import verdict_of_outputs
 from genprm.types import Solution, StepVerdict, Vote
 from genprm.verdicts import VoteRule, said, values
@@ -25,7 +22,8 @@ from genprm.view import reading
 from genprm.view.blocks import cut
 from genprm.view.bundle import Bundle, Entry
 from genprm.view.figures import Curve, Measured
-from genprm.view.frame import BINS, Tag, bars, bin_of, bin_tags, page
+from genprm.view.filters import FILTERS, SORTS, further, tags
+from genprm.view.frame import BINS, bars, bin_of, page
 
 _FACTS = (
     ("engine.model", "model"),
@@ -41,22 +39,6 @@ _FACTS = (
     ("sampling.temperature", "temperature"),
     ("seed", "seed"),
 )
-FILTERS = (
-    Tag("wrong", "Wrong", "the prediction is not the label"),
-    Tag("split", "Votes disagree", "votes say Yes and No of the same step"),
-    Tag("error", "Error found", "a first wrong step is predicted"),
-    Tag("clean", "No error found", "no wrong step is predicted"),
-    Tag("failed", "Failed", "a vote failed at a step"),
-    Tag("code-failed", "Code failed", "code ended in an error, or there was none to run"),
-    Tag("conflict", "Code conflict", "code printed the opposite of the judgement"),
-    Tag("unsettled", "Unsettled", "not finished, or without a verdict"),
-)
-SORTS = (
-    ("lowest", "Lowest reward"), ("margin", "Least sure"), ("split", "Votes most divided"), ("steps", "Steps"),
-    ("tokens", "Tokens"),
-)  # fmt: skip
-"""What the list can be sorted by; the numbers of an entry follow it."""
-_UNFAILED = ("ok", "not_run")
 
 
 class Found(NamedTuple):
@@ -104,28 +86,13 @@ def render(run_dir: Path, title: str, config: Mapping[str, Any], bundle: Bundle)
     vote_rule: VoteRule = "majority" if config.get("vote_rule") == "majority" else "mean"
     bundle.extend(_entries(run_dir, totals, vote_rule))
     bundle.finish()
-    tags = (*FILTERS, *_more_tags(totals))
     text = page(
-        "verification.html.jinja", title, config, _FACTS, bundle, what="solutions", filters=FILTERS, tags=tags,
+        "verification.html.jinja", title, config, _FACTS, bundle, what="solutions", filters=FILTERS,
+        tags=(*FILTERS, *further(totals.failures, totals.code)),
         sorts=SORTS, totals=totals, bars=bars(totals.histogram, "r"), calibration=totals.measured.calibration(),
         curve=totals.curve,
     )  # fmt: skip
     return text, totals
-
-
-def _more_tags(totals: Totals) -> Iterator[Tag]:
-    """What figures link to, besides the filters."""
-    yield from (
-        Tag("right", "Right", "the prediction is the label"), Tag("labelled", "With a label"),
-        Tag("erroneous", "Labelled with an error"), Tag("correct", "Labelled without an error"),
-        Tag("hit-error", "First error found exactly"), Tag("hit-clean", "Correct solution accepted"),
-        Tag("finished", "Finished"), Tag("voted", "With a vote"), Tag("judged", "With a judged step"),
-        Tag("code", "With code"), Tag("early", "Voting ended early"),
-    )  # fmt: skip
-    yield from (Tag(f"failed-{name}", f"Failed: {name}") for name in totals.failures)
-    yield from (Tag(f"code-{name}", f"Code: {name}") for name in totals.code)
-    yield from bin_tags("r", BINS, "Step reward")
-    yield from bin_tags("c", CALIBRATION_BINS, "Step of known truth, reward")
 
 
 def _entries(run_dir: Path, totals: Totals, vote_rule: VoteRule) -> Iterator[Entry]:
@@ -182,10 +149,11 @@ def _entry(
     known = [reward for reward in rewards if reward is not None]
     verdicts = [step for one in votes for step in one.vote.steps]
     split = [_divided(column) for column in columns]
+    conflict = any(any(one.conflicts) for one in votes)
     return Entry(
         id=solution.id,
         text=solution.problem,
-        tags=list(dict.fromkeys(_tags(solution, item, rewards, verdicts, split, votes))),
+        tags=list(dict.fromkeys(tags(solution, item, rewards, verdicts, divided=any(split), conflict=conflict))),
         chip=_chip(item, predicted),
         mark="" if solution.label is None or item is None else "same" if solution.label == predicted else "other",
         strip=rewards,
@@ -204,54 +172,6 @@ def _chip(item: Mapping[str, Any] | None, predicted: int | None) -> tuple[str, s
     if predicted is None:
         return "not known", ""
     return ("no error", "yes") if predicted < 0 else (f"step {predicted}", "no")
-
-
-def _tags(
-    solution: Solution, item: Mapping[str, Any] | None, rewards: Sequence[float | None],
-    verdicts: Sequence[StepVerdict], split: Sequence[float], votes: Sequence[Found],
-) -> Iterator[str]:  # fmt: skip
-    """The filters that show an item; some more than once."""
-    predicted = None if item is None else item.get("predicted_label")
-    if item is not None:
-        yield "finished"
-    if predicted is None or (item or {}).get("settled", "all") is None:
-        yield "unsettled"
-    elif (item or {}).get("settled", "all") != "all":
-        yield "early"
-    if predicted is not None:
-        yield "error" if predicted >= 0 else "clean"
-    if solution.label is not None and item is not None:
-        right = predicted == solution.label
-        yield from ("labelled", "right" if right else "wrong", "erroneous" if solution.label >= 0 else "correct")
-        if right:
-            yield "hit-error" if solution.label >= 0 else "hit-clean"
-        yield from (
-            f"c{calibration_bin(reward)}"
-            for step in known_steps(solution.label, len(rewards))
-            if (reward := rewards[step]) is not None
-        )
-    if any(split):
-        yield "split"
-    if votes:
-        yield "voted"
-    if any(any(one.conflicts) for one in votes):
-        yield "conflict"
-    yield from (f"r{bin_of(reward)}" for reward in rewards if reward is not None)
-    for verdict in verdicts:
-        yield from _tags_of_step(verdict)
-
-
-def _tags_of_step(verdict: StepVerdict) -> Iterator[str]:
-    if verdict.status == "judged":
-        yield "judged"
-    if verdict.failure:
-        yield from ("failed", f"failed-{verdict.failure}")
-    for run in verdict.code:
-        yield f"code-{run.status}"
-        if run.status != "not_run":
-            yield "code"
-        if run.status not in _UNFAILED:
-            yield "code-failed"
 
 
 def _conflict(verdict: StepVerdict) -> bool:
