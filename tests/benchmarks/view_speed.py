@@ -2,10 +2,10 @@
 
 ``python tests/benchmarks/view_speed.py --out FOLDER [--items 5000] [--index 100000] [--votes 4] [--steps 6]``
 
-Makes a run of ``--items`` solutions and a folder of runs with ``--index`` solutions in all, every vote with a rationale
-and code, one run of them with all the solutions in a single report; opens the pages in headless Chromium and takes
-pictures. Time to the first view is from the start of loading until the first item and its votes are drawn; the start
-of the browser is not in it. Filter time is from a press of a filter until the list is drawn.
+Makes a run of ``--items`` solutions, one of ``--index``, and a folder of runs with as many in all, every vote with a
+rationale and code; opens the pages in headless Chromium and takes pictures. Time to the first view is from the start of
+loading until the first item and its votes are drawn; the start of the browser is not in it. Filter time is from a press
+of a filter until the list is drawn.
 """
 
 from __future__ import annotations
