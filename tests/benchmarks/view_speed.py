@@ -28,7 +28,7 @@ from rich.table import Table
 
 from genprm.records.lines import dump_line
 from genprm.view.index import index, write
-from tests.view.chromium import browse
+from tests.view.chromium import browse, watch
 from tests.view.example import item, solution, step, vote
 from tests.view.example import write as write_run
 
@@ -38,19 +38,19 @@ LARGE = (1, 3)
 """Votes and steps of the run with most items: what is measured there is the list."""
 _CLOCK = """<script>
 const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-const say = (name, value) => document.body.append(h("output", {}, `${name} ${value}`));
+const tell = (name, value) => console.log(`${name} ${value}`);
 (async () => {
   while (data && !document.querySelector(".vote")) await drawn();
   await drawn();
-  say("first", Math.round(performance.now()));
-  if (!data) return;
+  tell("first", Math.round(performance.now()));
+  if (!data) return tell("all", 0);
   for (const [name, field, value] of [["filter", "f", "wrong"], ["sort", "s", "lowest"], ["search", "q", "s77"]]) {
     const start = performance.now();
     change(field, value);
     await drawn();
-    say(name, Math.round(performance.now() - start));
-    say(`${name}ed`, shown.length);
+    tell(name, Math.round(performance.now() - start));
   }
+  tell("all", 0);
 })();</script>"""
 
 
@@ -98,9 +98,9 @@ def timings(page: Path, profile: Path) -> dict[str, str]:
     text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text(encoding="utf-8"))
     copy = page.with_name("timed.html")
     copy.write_text(text.replace("</body>", f"{_CLOCK}</body>"), encoding="utf-8")
-    shown = browse(copy, profile, "--dump-dom", "--timeout=20000")
+    said = watch(copy, profile, "all 0")
     copy.unlink()
-    return dict(re.findall(r"<output>(\w+) (\d+)</output>", shown))
+    return dict(line.split() for line in said if re.fullmatch(r"\w+ \d+", line))
 
 
 def made(folder: Path, items: int, votes: int, steps: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,29 @@ const listed = () => shown.map((index) => data.rows[index][0]).join(" ");
 """
 
 
+def watch(page: Path, profile: Path, last: str) -> list[str]:
+    """What the console says of a page, in real time, until it says ``last``, for at most a minute."""
+    command = [_program(), *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr", "--remote-debugging-port=0"]
+    said = []
+    with subprocess.Popen([*command, page.as_uri()], stderr=subprocess.PIPE, text=True, errors="replace") as browser:
+        watchdog = threading.Timer(60, browser.kill)
+        watchdog.start()
+        for line in browser.stderr or ():
+            said += re.findall(r':CONSOLE.*?\] "(.*?)", source:', line)
+            if said[-1:] == [last]:
+                break
+        watchdog.cancel()
+        browser.terminate()
+    return said
+
+
 def _run(page: Path, profile: Path, *options: str, at: str = "") -> subprocess.CompletedProcess[str]:
+    command = [_program(), *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri() + at]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)
+
+
+def _program() -> str:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("needs Chromium; on Debian: apt-get install chromium")
-    command = [program, *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri() + at]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)
+    return program
