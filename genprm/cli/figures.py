@@ -13,8 +13,8 @@ from genprm.cli import console
 if TYPE_CHECKING:
     from genprm.evaluate.benchmark import Benchmark
     from genprm.evaluate.best_of_n import BestOfN, BestOfNRuns
+    from genprm.evaluate.calibration import Calibration
     from genprm.evaluate.compare import Comparison
-    from genprm.evaluate.diagnostics import Calibration
     from genprm.evaluate.prmbench import PRMBench
     from genprm.evaluate.processbench import F1Result, Report
     from genprm.evaluate.statistics import Interval, Spread

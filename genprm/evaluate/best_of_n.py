@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from genprm.errors import InputError
-from genprm.evaluate.diagnostics import Calibration, answer_calibration, last_minimum
+from genprm.evaluate.calibration import Calibration
+from genprm.evaluate.diagnostics import answer_calibration, last_minimum
 from genprm.evaluate.estimators import best_of, pass_at, whole_weights
 from genprm.evaluate.samples import Samples, collect, same_problems, scored_mask
 from genprm.evaluate.scored import Results, read_results

@@ -1,8 +1,8 @@
-"""Calibration of step rewards: of the steps rewarded about p, is a share of p right? Pure.
+"""Calibration: of the predictions of about p, does a share of p come true? Pure.
 
-A label names the first wrong step, so it says of the steps before that they are right and of that one that it is
-wrong; of later steps it says nothing. Most solutions have several right steps and at most one wrong one, so the shares
-are those of such steps, not of solutions.
+Of step rewards it speaks as far as labels do. A label names the first wrong step, so the steps before are right and
+that one is wrong; of later steps it says nothing. Most solutions have several right steps and at most one wrong one,
+so the shares are those of such steps, not of solutions.
 """
 
 from __future__ import annotations
@@ -12,37 +12,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genprm.evaluate.statistics import Floats
+
 BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The steps with a reward in [low, high); the last bin holds 1 too."""
+    """Predictions in [low, high); the last bin includes 1."""
 
     low: float
     high: float
-    steps: int
-    right: int
-    mean: float | None
-    """Of their rewards; ``None`` without a step."""
-
-    @property
-    def share(self) -> float | None:
-        """Of them that are right."""
-        return self.right / self.steps if self.steps else None
+    count: int
+    predicted: float | None
+    """Their mean; ``None`` for an empty bin."""
+    observed: float | None
+    """The share that came true."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far rewards are from the shares they promise."""
+    """How good predictions p_i of events y_i in {0, 1} are."""
 
+    count: int
+    brier: float
+    """Mean of (p - y)^2."""
+    ece: float
+    """Expected calibration error: sum over bins of (share of the predictions in it) |observed - predicted|."""
     bins: tuple[Bin, ...]
-    error: float
-    """Expected calibration error: the mean distance of a bin's mean reward from its share, by steps."""
-
-    @property
-    def steps(self) -> int:
-        return sum(one.steps for one in self.bins)
 
 
 def known_steps(label: int, steps: int) -> range:
@@ -50,23 +47,23 @@ def known_steps(label: int, steps: int) -> range:
     return range(steps if label < 0 else min(label + 1, steps))
 
 
-def bin_of(reward: float, bins: int = BINS) -> int:
-    """The bin of a reward in [0, 1]."""
-    return min(int(reward * bins), bins - 1)
+def bin_of(prediction: float) -> int:
+    """The bin of a prediction in [0, 1]."""
+    return min(int(prediction * BINS), BINS - 1)
 
 
-def calibration(rewards: Sequence[float], right: Sequence[bool], bins: int = BINS) -> Calibration | None:
-    """Of steps with a known truth, in ``bins`` bins of equal width; ``None`` without a step."""
-    if not len(rewards):
+def calibration(predicted: Sequence[float] | Floats, came_true: Sequence[float] | Floats) -> Calibration | None:
+    """Brier, ECE and reliability over ``BINS`` bins of equal width; ``None`` without predictions, or if one is not in
+    [0, 1]."""
+    said, true = np.asarray(predicted, dtype=float), np.asarray(came_true, dtype=float)
+    if not len(said) or said.min() < 0 or said.max() > 1:
         return None
-    values, truth = np.asarray(rewards, dtype=float), np.asarray(right, dtype=bool)
-    place = np.minimum((values * bins).astype(int), bins - 1)
-    counts, sums, hits = (np.bincount(place, weights=of, minlength=bins) for of in (None, values, truth))
-    error = float(np.abs(sums - hits).sum() / len(values))
-    return Calibration(
-        tuple(
-            Bin(index / bins, (index + 1) / bins, int(count), int(hit), float(total / count) if count else None)
-            for index, (count, total, hit) in enumerate(zip(counts, sums, hits, strict=True))
-        ),
-        error,
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    sums, hits = (np.bincount(place, weights=values, minlength=BINS) for values in (said, true))
+    bins = tuple(
+        Bin(i / BINS, (i + 1) / BINS, int(n), float(p) / n if n else None, float(y) / n if n else None)
+        for i, (n, p, y) in enumerate(zip(counts.tolist(), sums, hits, strict=True))
     )
+    ece = float(np.abs(sums - hits).sum() / len(said))
+    return Calibration(len(said), float(((said - true) ** 2).mean()), ece, bins)

@@ -2,7 +2,7 @@
 
 * ``last_minimum``: a model that has become one of outcomes gives its lowest reward to the last step.
 * ``behind_right_answers``: does it see a wrong step although the answer is right?
-* calibration: is a reward of 0.8 right in 80 of 100 cases?
+* calibration (see ``calibration``), of final answers and of steps.
 """
 
 from __future__ import annotations
@@ -12,53 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genprm.evaluate.calibration import Calibration, calibration, known_steps
 from genprm.evaluate.samples import Samples
 from genprm.evaluate.scored import Scored
-from genprm.evaluate.statistics import RESAMPLES, Floats, Interval, mean_interval
+from genprm.evaluate.statistics import RESAMPLES, Interval, mean_interval
 from genprm.verdicts import THRESHOLD
-
-BINS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Predictions in [low, high); the last bin includes 1."""
-
-    low: float
-    high: float
-    count: int
-    predicted: float | None
-    """Their mean; ``None`` for an empty bin."""
-    observed: float | None
-    """The share that came true."""
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How good predictions p_i of events y_i in {0, 1} are."""
-
-    count: int
-    brier: float
-    """Mean of (p - y)^2."""
-    ece: float
-    """Expected calibration error: sum over bins of (share of the predictions in it) |observed - predicted|."""
-    bins: tuple[Bin, ...]
-
-
-def calibration(predicted: Floats, came_true: Floats) -> Calibration | None:
-    """Brier, ECE and reliability over ``BINS`` bins of equal width; ``None`` without predictions, or if one is not in
-    [0, 1]."""
-    if not len(predicted) or predicted.min() < 0 or predicted.max() > 1:
-        return None
-    place = np.minimum((predicted * BINS).astype(int), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    sums, hits = (np.bincount(place, weights=values, minlength=BINS) for values in (predicted, came_true))
-    bins = tuple(
-        Bin(i / BINS, (i + 1) / BINS, int(n), float(p) / n if n else None, float(y) / n if n else None)
-        for i, (n, p, y) in enumerate(zip(counts.tolist(), sums, hits, strict=True))
-    )
-    ece = float(np.abs(sums - hits).sum() / len(predicted))
-    return Calibration(len(predicted), float(((predicted - came_true) ** 2).mean()), ece, bins)
 
 
 def answer_calibration(sampled: Sequence[Samples]) -> dict[str, Calibration]:
@@ -81,7 +39,7 @@ def step_calibration(scored: Sequence[Scored]) -> Calibration | None:
         label = one.solution.label
         if label is None or one.rewards is None:
             continue
-        known = one.rewards if label < 0 else one.rewards[: label + 1]
+        known = one.rewards[: len(known_steps(label, len(one.rewards)))]
         pairs += [(reward, float(step != label)) for step, reward in enumerate(known) if reward is not None]
     table = np.array(pairs, dtype=float).reshape(-1, 2)
     return calibration(table[:, 0], table[:, 1])

@@ -17,9 +17,9 @@ import numpy as np
 
 from genprm.errors import InputError
 from genprm.evaluate.breakdown import Group, groups
+from genprm.evaluate.calibration import Calibration
 from genprm.evaluate.diagnostics import (
     BehindRightAnswers,
-    Calibration,
     behind_right_answers,
     last_minimum,
     step_calibration,

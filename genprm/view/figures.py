@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genprm.evaluate.calibration import Calibration, calibration, known_steps
-from genprm.evaluate.processbench import Predicted, hits, with_error
+from genprm.evaluate.processbench import hits, with_error
 from genprm.evaluate.scaling import subsets, table_labels
+from genprm.evaluate.scored import Predicted
 from genprm.evaluate.statistics import Floats, f1
 
 MOST = 20_000
@@ -42,7 +43,7 @@ class Measured:
     labels: list[int] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
     _rewards: list[float] = field(default_factory=list)
-    _right: list[bool] = field(default_factory=list)
+    _right: list[float] = field(default_factory=list)
     _tables: list[Floats] = field(default_factory=list)
     """(votes, steps) of each item; of none once they cannot make a curve."""
     _votes: int | None = None
@@ -58,7 +59,7 @@ class Measured:
         for step in known_steps(label, len(rewards)):
             if (reward := rewards[step]) is not None:
                 self._rewards.append(reward)
-                self._right.append(step != label)
+                self._right.append(float(step != label))
         self._complete &= settled and self._votes in (None, len(table)) and len(self.labels) <= MOST
         self._complete &= len({len(row) for row in table}) == 1
         self._votes = len(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from genprm.cli import run as genprm
 from genprm.errors import InputError
 from genprm.evaluate.benchmark import processbench
-from genprm.evaluate.diagnostics import calibration
 from genprm.evaluate.processbench import evaluate_run
 from genprm.evaluate.reference import published
 from genprm.evaluate.thresholds import best_threshold
@@ -160,20 +158,6 @@ def test_diagnostics_by_hand(tmp_path: Path) -> None:
     assert report.calibration is not None and report.calibration.count == 6  # nothing behind a first error
     squares = (0.1**2 + 0.9**2) + 0.2**2 + (0.4**2 + 0.1**2) + 0.7**2
     assert report.calibration.brier == pytest.approx(squares / 6)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-@settings(deadline=None, max_examples=50)
-def test_calibration_equals_a_slow_count(pairs: list[tuple[float, bool]]) -> None:
-    found = calibration(np.array([p for p, _ in pairs]), np.array([float(y) for _, y in pairs]))
-    assert found is not None and sum(one.count for one in found.bins) == len(pairs)
-    assert found.brier == pytest.approx(sum((p - y) ** 2 for p, y in pairs) / len(pairs))
-    slow = 0.0
-    for low in range(10):
-        own = [(p, y) for p, y in pairs if min(int(p * 10), 9) == low]
-        slow += abs(sum(y for _, y in own) - sum(p for p, _ in own)) / len(pairs)
-    assert found.ece == pytest.approx(slow)
-    assert calibration(np.array([1.5]), np.array([1.0])) is None
 
 
 @pytest.mark.parametrize("bench", ["processbench", "prmbench", "best-of-n"])

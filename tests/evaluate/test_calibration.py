@@ -1,4 +1,4 @@
-"""Calibration of step rewards, against counts made case by case."""
+"""Calibration, against counts made case by case."""
 
 from __future__ import annotations
 
@@ -8,35 +8,29 @@ from hypothesis import strategies as st
 
 from genprm.evaluate.calibration import bin_of, calibration, known_steps
 
-STEPS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
+CASES = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
 
 
-@given(STEPS)
-def test_every_step_is_in_the_bin_of_its_reward(steps: list[tuple[float, bool]]) -> None:
-    found = calibration([reward for reward, _ in steps], [right for _, right in steps])
-    assert found is not None and found.steps == len(steps)
+@given(CASES)
+def test_every_prediction_is_in_its_bin_and_both_errors_are_the_slow_ones(cases: list[tuple[float, bool]]) -> None:
+    found = calibration([p for p, _ in cases], [float(y) for _, y in cases])
+    assert found is not None and found.count == len(cases)
+    assert found.brier == pytest.approx(sum((p - y) ** 2 for p, y in cases) / len(cases))
+    slow = 0.0
     for place, one in enumerate(found.bins):
-        inside = [(reward, right) for reward, right in steps if bin_of(reward) == place]
-        assert (one.steps, one.right) == (len(inside), sum(right for _, right in inside))
+        inside = [(p, y) for p, y in cases if bin_of(p) == place]
+        assert one.count == len(inside)
         if inside:
-            assert one.mean == pytest.approx(sum(reward for reward, _ in inside) / len(inside))
-            assert one.share == sum(right for _, right in inside) / len(inside)
+            assert one.predicted == pytest.approx(sum(p for p, _ in inside) / len(inside))
+            assert one.observed == pytest.approx(sum(y for _, y in inside) / len(inside))
+            slow += abs(sum(y for _, y in inside) - sum(p for p, _ in inside)) / len(cases)
+    assert found.ece == pytest.approx(slow)
 
 
-@given(STEPS)
-def test_the_error_is_the_mean_distance_of_bins_by_steps(steps: list[tuple[float, bool]]) -> None:
-    found = calibration([reward for reward, _ in steps], [right for _, right in steps])
-    assert found is not None
-    parts = [
-        one.steps * abs(one.mean - one.share) for one in found.bins if one.mean is not None and one.share is not None
-    ]
-    assert found.error == pytest.approx(sum(parts) / len(steps))
-
-
-def test_rewards_that_are_kept_have_no_error() -> None:
-    found = calibration([0.25] * 4 + [1.0] * 3, [True, False, False, False, True, True, True])
-    assert found is not None and found.error == 0 and found.bins[-1].steps == 3
-    assert calibration([], []) is None
+def test_predictions_that_come_true_have_no_error_and_others_than_shares_no_calibration() -> None:
+    found = calibration([0.25] * 4 + [1.0] * 3, [1, 0, 0, 0, 1, 1, 1])
+    assert found is not None and found.ece == 0 and found.bins[-1].count == 3
+    assert calibration([], []) is None and calibration([1.5], [1]) is None
 
 
 @pytest.mark.parametrize(("label", "known"), [(-1, [0, 1, 2]), (0, [0]), (1, [0, 1]), (2, [0, 1, 2])])
