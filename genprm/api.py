@@ -192,6 +192,11 @@ class Verifier:
         return self._ready().facts
 
     @property
+    def voter(self) -> Voter:
+        """What runs its votes, on the loop of the process. Opens what is to be opened."""
+        return self._ready()
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides what a vote says, resolved; plain values."""
         terms = self.terms

@@ -128,6 +128,17 @@ def render_policy(
     return tuple(segment for segment in segments if segment.text or segment.ids)
 
 
+def render_turns(asked: Sequence[str], turns: Sequence[Turn], tokenizer: Tokenizer) -> Segments:
+    """A closed dialogue of user and assistant turns, without a system turn of ours. Raises as ``render`` does."""
+    pieces = _around(tokenizer, ["user", "assistant"] * len(turns))
+    segments: list[Segment] = []
+    for index, (text, turn) in enumerate(zip(asked, turns, strict=True)):
+        segments += [Segment("template", pieces[2 * index]), Segment("user", text)]
+        segments += [Segment("template", pieces[2 * index + 1]), *turn]
+    segments.append(Segment("template", pieces[-1]))
+    return tuple(segment for segment in segments if segment.text or segment.ids)
+
+
 def encode(segments: Iterable[Segment], tokenizer: Tokenizer) -> Encoding:
     """Token ids of ``segments``, each encoded alone.
 

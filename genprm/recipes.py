@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from genprm import resources
 from genprm.errors import RecipeError
+from genprm.stepformats import FormatName
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -213,34 +214,22 @@ class EvaluationOptions(Options):
     engine_options: dict[str, object] = Field(default_factory=dict)
 
 
-class GenerativeTraining(Options):
-    """Supervised training of a causal LM on rationales or solutions; the loss counts on what the model writes."""
+class Training(Options):
+    """What all kinds of training state."""
 
-    kind: Literal["generative"] = "generative"
     seed: int = 0
     model: ModelOptions
     tokenizer: TokenizerOptions = TokenizerOptions()
-    data: Data = LabData()
-    tokens_per_batch: int = Field(default=4096, gt=0)
-    """Mean number of tokens in a batch."""
-    rows_per_batch: int | None = Field(default=None, gt=0)
-    """Mean number of rows in a batch, in place of ``tokens_per_batch``."""
     accumulate: int = Field(default=1, gt=0)
     """Batches to one step of the optimizer."""
     max_length: int = Field(default=4096, gt=1)
     """Rows longer than this are left out and counted, never cut."""
-    mask_code_output: bool = True
-    packing: bool = False
-    """Rows of a batch in one sequence instead of padded ones; attention stays within each row."""
     max_steps: int | None = Field(default=None, gt=0)
-    epochs: float | None = Field(default=None, gt=0)
-    """Times that every row of a data set is seen, in place of ``max_steps``."""
     max_minutes: float | None = Field(default=None, gt=0)
     """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
     optimizer: OptimizerOptions = OptimizerOptions()
     schedule: ScheduleOptions = ScheduleOptions()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    evaluation: EvaluationOptions | None = None
     fsdp: dict[str, Any] | None = None
     """Settings of fully sharded data parallelism, as ``accelerate launch`` takes them."""
     tensorboard: bool = False
@@ -251,15 +240,107 @@ class GenerativeTraining(Options):
     """Rows made beforehand to state lengths and to size the batches."""
 
     @model_validator(mode="after")
-    def _ends(self) -> GenerativeTraining:
-        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
-            raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
-        if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, ConversationData)):
-            raise ValueError("epochs are counted on a data set (source: conversations), in place of max_steps")
+    def _fits(self) -> Self:
         shape = self.model.shape
         if shape is not None and self.max_length > shape.max_positions:
             raise ValueError(f"max_length {self.max_length} exceeds the model's {shape.max_positions} positions")
         return self
+
+
+class GenerativeTraining(Training):
+    """Supervised training of a causal LM on rationales or solutions; the loss counts on what the model writes."""
+
+    kind: Literal["generative"] = "generative"
+    data: Data = LabData()
+    tokens_per_batch: int = Field(default=4096, gt=0)
+    """Mean number of tokens in a batch."""
+    rows_per_batch: int | None = Field(default=None, gt=0)
+    """Mean number of rows in a batch, in place of ``tokens_per_batch``."""
+    mask_code_output: bool = True
+    packing: bool = False
+    """Rows of a batch in one sequence instead of padded ones; attention stays within each row."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Times that every row of a data set is seen, in place of ``max_steps``."""
+    evaluation: EvaluationOptions | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
+            raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
+        if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, ConversationData)):
+            raise ValueError("epochs are counted on a data set (source: conversations), in place of max_steps")
+        return self
+
+
+class StepLabData(Options):
+    """Solutions of the micro-world with the truth of every step (see ``genprm.lab.steps.StepCorpus``)."""
+
+    source: Literal["lab"] = "lab"
+    seed: int = 0
+    most_steps: int = Field(default=5, ge=2, le=8)
+    """Steps of the longest problem."""
+    largest: int = Field(default=100, ge=50)
+    """No value in a problem is above it."""
+    grow_over: int = Field(default=0, ge=0)
+    """Over so many solutions, the first, problems grow from two steps to the most."""
+    clean_share: float = Field(default=0.4, ge=0, le=1)
+    """Share of solutions without an error."""
+
+
+class StepFileData(Options):
+    """Solutions with a value for each step, from files (see ``genprm.train.labelled``)."""
+
+    source: Literal["files"]
+    places: tuple[str, ...] = Field(min_length=1)
+    """Folders that ``genprm curate`` exported, JSONL files, names of data sets on the hub."""
+
+
+StepData = Annotated[Annotated[StepLabData, Tag("lab")] | Annotated[StepFileData, Tag("files")], Discriminator(_source)]
+
+
+class StepTraining(Training):
+    """Training of a discriminative reward model: ``token`` reads two tokens at step tags, ``head`` a head of two
+    classes, ``orm`` two tokens at the end of the solution alone."""
+
+    kind: Literal["token", "head", "orm"]
+    data: StepData = StepLabData()
+    format: FormatName | None = None
+    """Of the text (see ``genprm.stepformats``); math-shepherd unless stated, qwen for ``head``."""
+    targets: Literal["soft", "hard"] | None = None
+    """``soft``: the values; ``hard``: 1 for a value above 0, else 0. Cross-entropy, but for a head with soft targets,
+    whose probability is fitted by least squares. Soft unless stated, hard for ``head``."""
+    batch_size: int = Field(default=16, gt=0)
+    """Solutions in a batch of each process."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over files, where neither steps nor minutes end the training before."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
+            raise ValueError("give max_steps, max_minutes or epochs (the first to be reached ends the training)")
+        if self.epochs is not None and self.data.source == "lab":
+            raise ValueError("epochs are of files, and the lab's data is endless; give max_steps or max_minutes")
+        if self.reads not in READABLE[self.kind]:
+            raise ValueError(f"kind {self.kind} has no format '{self.reads}'; it has {', '.join(READABLE[self.kind])}")
+        return self
+
+    @property
+    def reads(self) -> FormatName:
+        """The format."""
+        return self.format or READABLE[self.kind][0]
+
+    @property
+    def aims(self) -> Literal["soft", "hard"]:
+        """The targets."""
+        return self.targets or ("hard" if self.kind == "head" else "soft")
+
+
+READABLE: dict[str, tuple[FormatName, ...]] = {
+    "token": ("math-shepherd", "er-prm", "rlhflow"),
+    "head": ("qwen",),
+    "orm": ("math-shepherd", "er-prm"),
+}
+"""The formats of a kind; the first unless stated."""
 
 
 class DataPlan(Options):
@@ -347,13 +428,16 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return check(Recipe, tree, str(path))
 
 
-def generative(recipe: Recipe, source: str | Path = "recipe") -> GenerativeTraining:
+def training(recipe: Recipe, source: str | Path = "recipe") -> GenerativeTraining | StepTraining:
     """The options of the train stage."""
     stage = recipe.stage("train")
     kind = stage.options.get("kind", "generative")
-    if kind != "generative":
-        raise RecipeError(f"{source}: training kind '{kind}' is unknown; known: generative")
-    return check(GenerativeTraining, stage.options, f"{source}, stage '{stage.name}'")
+    if kind != "generative" and kind not in READABLE:
+        raise RecipeError(f"{source}: training kind '{kind}' is unknown; known: generative, {', '.join(READABLE)}")
+    place = f"{source}, stage '{stage.name}'"
+    if kind == "generative":
+        return check(GenerativeTraining, stage.options, place)
+    return check(StepTraining, stage.options, place)
 
 
 def check(model: type[Checked], tree: Mapping[str, Any], place: str) -> Checked:

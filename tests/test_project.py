@@ -21,8 +21,8 @@ from tests.conftest import REPOSITORY
 KINDS: tuple[resources.Kind, ...] = ("prompts", "recipes", "sandbox", "models")
 
 FLOORS = (
-    {"errors", "types", "verdicts", "resources", "background"},
-    {"records", "recipes", "prompts", "engines", "execution", "runs"},
+    {"errors", "types", "verdicts", "resources", "background", "batching"},
+    {"records", "recipes", "prompts", "stepformats", "engines", "execution", "runs"},
     {"planning", "rationale", "rollout", "evaluate", "view"},
     {"verify", "curate", "lab"},
     {"scorers", "critique", "api"},

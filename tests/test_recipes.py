@@ -8,7 +8,7 @@ import pytest
 
 from genprm import recipes, resources
 from genprm.errors import RecipeError
-from genprm.recipes import generative, load
+from genprm.recipes import load, training
 
 
 @pytest.mark.parametrize("name", [name for name in resources.names("recipes") if name.endswith(".yaml")])
@@ -18,12 +18,12 @@ def test_every_recipe_that_ships_is_valid(name: str) -> None:
         data = stage.data or recipe.data
         assert stage.source is not None or (data is not None and data.rows > 0)
         if stage.verb == "train":
-            generative(recipe, name)
+            training(recipe, name)
 
 
 def test_overrides_reach_the_only_stage_by_key_or_by_its_name() -> None:
     changed = load("tiny.yaml", ["optimizer.learning_rate=0.5", "train.seed=7", "max_steps=null", "max_minutes=3"])
-    options = generative(changed)
+    options = training(changed)
     assert (options.optimizer.learning_rate, options.seed, options.max_steps) == (0.5, 7, None)
     assert options.max_minutes == 3
 
@@ -31,7 +31,7 @@ def test_overrides_reach_the_only_stage_by_key_or_by_its_name() -> None:
 def test_overrides_reach_the_plan_and_the_data_of_the_stage() -> None:
     changed = load("tiny.yaml", ["data.rows=10", "data.gsm8k=null"])
     assert changed.data is not None and changed.data.rows == 10
-    assert generative(changed).data.gsm8k is None
+    assert training(changed).data.gsm8k is None
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_overrides_reach_the_plan_and_the_data_of_the_stage() -> None:
         ("model.base=some/model", "either base"),
         ("model.shape.heads=5", "multiple of heads"),
         ("seed.deep=1", "is a value"),
-        ("kind=head", "'head' is unknown"),
+        ("kind=raft", "'raft' is unknown"),
         ("seed=[", "not valid YAML"),
     ],
 )
 def test_what_does_not_fit_is_named(override: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        generative(load("tiny.yaml", [override]), "tiny.yaml")
+        training(load("tiny.yaml", [override]), "tiny.yaml")
 
 
 def test_a_training_says_when_it_ends() -> None:
-    with pytest.raises(RecipeError, match="give max_steps, max_minutes or both"):
-        generative(load("tiny.yaml", ["max_steps=null", "max_minutes=null"]))
+    with pytest.raises(RecipeError, match="give max_steps, epochs or max_minutes"):
+        training(load("tiny.yaml", ["max_steps=null", "max_minutes=null"]))
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:

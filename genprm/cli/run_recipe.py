@@ -76,7 +76,7 @@ def command(stage: Stage, recipe: Recipe, source: str, overrides: Sequence[str],
     """The command line of a stage, without ``genprm``. Raises ``RecipeError``."""
     folder = str(out / stage.name)
     if stage.verb == "train":
-        return ["train", source, "--out", folder, *overrides]
+        return ["train", source, "--out", folder, *_labelled_steps(stage, recipe, out), *overrides]
     options = {name: _filled(value, recipe, out) for name, value in stage.options.items()}
     given = options.pop("in", None)
     if stage.source is not None:
@@ -90,6 +90,14 @@ def command(stage: Stage, recipe: Recipe, source: str, overrides: Sequence[str],
         flag = f"--{name.replace('_', '-')}"
         line += [flag] if value is True else [] if value is False or value is None else [f"{flag}={_plain(value)}"]
     return line
+
+
+def _labelled_steps(stage: Stage, recipe: Recipe, out: Path) -> list[str]:
+    """What a training takes from a curation: the export that its kind reads."""
+    if stage.source is None:
+        return []
+    name = "extra-tokens" if stage.options.get("kind") == "head" else "step-tags"
+    return ["--data", f"steps={_folder(stage.source, recipe, out)}/export/{name}"]
 
 
 def _from(recipe: Recipe, first: str | None) -> list[Stage]:

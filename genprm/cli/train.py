@@ -27,13 +27,13 @@ def train(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]PATH", help="A local copy of a data set (without NAME: gsm8k), not the hub."),
+        typer.Option(metavar="[NAME=]PATH", help="A local copy of a data set: gsm8k (the NAME left out) or steps."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training, instead of the recipe's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
 ) -> None:
     """Train the model of a recipe."""
-    from genprm.train.generative import train as run
+    from genprm.train.training import train as run
 
     to = console.err()
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]

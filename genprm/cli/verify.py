@@ -31,6 +31,13 @@ def verify(
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file, hub:name[:config]:split, or - for stdin.")],
     out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
     model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "genprm-tiny",
+    scorer: Annotated[
+        str,
+        typer.Option(
+            help="How the model is read: generative, or a discriminative format (math-shepherd, er-prm, rlhflow, "
+            "qwen-prm); auto: as its folder says."
+        ),
+    ] = "auto",
     engine: Annotated[str, typer.Option(help="What runs the model: auto, transformers, vllm or openai.")] = "auto",
     engine_option: Annotated[
         list[str] | None,
@@ -84,7 +91,19 @@ def verify(
     from genprm.engines import Sampling, resolve_engine
     from genprm.engines.sampling import check
     from genprm.records import read_solutions
+    from genprm.scorers.opening import is_discriminative
 
+    if is_discriminative(model, scorer):
+        from genprm.cli import scoring
+
+        if dry_run:
+            scoring.plan(model, scorer, read_solutions(source, limit=limit), out)
+            return
+        scoring.run(
+            model, scorer, read_solutions(source, limit=limit), out, console.err(), extent={"limit": limit},
+            stopped=STOPPED,
+        )  # fmt: skip
+        return
     resolve_engine(engine)
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)

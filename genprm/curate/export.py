@@ -23,7 +23,6 @@ left out with a reason, which the card's funnel counts. The folder appears when 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections import Counter
@@ -42,12 +41,11 @@ from genprm.errors import InputError
 from genprm.prompts import PromptStyle, messages
 from genprm.rationale.grammar import render
 from genprm.records import dump_line
+from genprm.stepformats import MATH_SHEPHERD, QWEN
 
 PARQUET = "data/train-00000-of-00001.parquet"
 BATCH = 500
 """Rows held in memory, and in one row group of the parquet file."""
-
-_STEP_MARK = re.compile(r"[ \t]*(?:[*#]+[ \t]*)?Step[ \t]+\d+\b[ \t]*\**[ \t]*[:.]")
 
 
 class Format(Protocol):
@@ -111,7 +109,7 @@ class StepTags:
     ``no-values`` (a step has neither), ``holds-tag``, ``not-utf8``.
     """
 
-    TAG: ClassVar[str] = "ки"
+    TAG: ClassVar[str] = MATH_SHEPHERD.TAG
     name: ClassVar[str] = "step-tags"
 
     def columns(self) -> Mapping[str, Any]:
@@ -126,8 +124,7 @@ class StepTags:
             return "no-values"
         if any(self.TAG in text for text in (solution.problem, *solution.steps)):
             return "holds-tag"
-        lines = (f"{_marked(step, index)} {self.TAG}\n" for index, step in enumerate(solution.steps))
-        return {"text": f"{solution.problem} {''.join(lines)}", "value": values}
+        return {"text": MATH_SHEPHERD.text(solution.problem, solution.steps), "value": values}
 
     def place(self, candidate: Candidate) -> Mapping[str, Any]:
         return {}
@@ -140,7 +137,7 @@ class ExtraTokens:
     Steps behind the first error are left out, as published. Reasons: ``error-unknown``, ``holds-tag``, ``not-utf8``.
     """
 
-    TAG: ClassVar[str] = "<extra_0>"
+    TAG: ClassVar[str] = QWEN.TAG
     name: ClassVar[str] = "extra-tokens"
 
     def columns(self) -> Mapping[str, Any]:
@@ -156,7 +153,7 @@ class ExtraTokens:
             return "holds-tag"
         steps = solution.steps if index == -1 else solution.steps[: index + 1]
         labels = implied_labels(index, len(steps))
-        return {"problem": solution.problem, "text": "".join(step + self.TAG for step in steps), "labels": list(labels)}
+        return {"problem": solution.problem, "text": QWEN.text(steps), "labels": list(labels)}
 
     def place(self, candidate: Candidate) -> Mapping[str, Any]:
         return {}
@@ -282,7 +279,3 @@ def _source(candidate: Candidate) -> dict[str, Any]:
         "generator": solution.generator,
         "first_error": candidate.error,
     }
-
-
-def _marked(step: str, index: int) -> str:
-    return step if _STEP_MARK.match(step) else f"Step {index + 1}: {step}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genprm.errors import MissingDependency, ModelError
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Loaded = TypeVar("Loaded")
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAMPLE = 1 << 20
@@ -46,15 +48,9 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 def load_model(model: str, *, dtype: torch.dtype, device: torch.device, attention: str) -> PreTrainedModel:
     """The causal language model of a folder or hub name, ready for inference."""
     require_libraries()
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    _check_folder(model, weights=True)
-    try:
-        with _without_progress_bars():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(_explain(model, "model", error)) from error
+    loaded = load_weights(model, lambda: AutoModelForCausalLM.from_pretrained(model, dtype=dtype))
     try:
         loaded.set_attn_implementation(attention)
     except ValueError as error:
@@ -64,6 +60,18 @@ def load_model(model: str, *, dtype: torch.dtype, device: torch.device, attentio
         ) from error
     network: PreTrainedModel = loaded.to(device).eval()
     return network
+
+
+def load_weights(model: str, load: Callable[[], Loaded]) -> Loaded:
+    """What ``load`` makes of a model folder or hub name; ``ModelError`` where it cannot."""
+    from safetensors import SafetensorError
+
+    _check_folder(model, weights=True)
+    try:
+        with _without_progress_bars():
+            return load()
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(_explain(model, "model", error)) from error
 
 
 def resolve_device(device: str) -> torch.device:

@@ -64,6 +64,17 @@ class HFTokenizer:
         backend = self._parsing if special else self._plain
         return tuple(backend.encode(text, add_special_tokens=False).ids)
 
+    @property
+    def opening(self) -> tuple[int, ...]:
+        """What the tokenizer puts before a text when the library is asked for special tokens (a begin of sequence)."""
+        whole = self._parsing.encode("a", add_special_tokens=True).ids
+        return tuple(whole[: whole.index(self._parsing.encode("a", add_special_tokens=False).ids[0])])
+
+    def encode_ends(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids of ``encode(text)``, and for each the character of ``text`` that it ends before."""
+        encoded = self._plain.encode(text, add_special_tokens=False)
+        return tuple(encoded.ids), tuple(end for _, end in encoded.offsets)
+
     def decode(self, ids: Sequence[int]) -> str:
         if not self._anchor or not ids:
             return self._parsing.decode(list(ids), skip_special_tokens=True)

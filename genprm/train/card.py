@@ -72,7 +72,10 @@ def update_card(folder: Path, measurements: Sequence[Path]) -> None:
 
 def card(facts: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
     """The text of the card."""
-    parts = [*_ABOUT[facts["options"]["data"]["source"]](facts), _training(facts)]
+    options = facts["options"]
+    generative = options.get("kind", "generative") == "generative"
+    about = _ABOUT[options["data"]["source"]] if generative else _step_model
+    parts = [*about(facts), _training(facts)]
     parts.append(
         "## Measured\n\n" + ("\n".join(_table(table) for table in tables) or "Nothing has been measured yet.\n")
     )
@@ -143,6 +146,32 @@ def _curated(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_READS = {
+    "token": "the probability of one token against another behind every step",
+    "head": "a head of two classes behind every step",
+    "orm": "the probability of one token against another at the end of the solution",
+}
+
+
+def _step_model(facts: Mapping[str, Any]) -> list[str]:
+    options, survey = facts["options"], facts["survey"]
+    data = options["data"]
+    source = ", ".join(data["places"]) if data["source"] == "files" else f"the micro-world (seed {data['seed']}, truth)"
+    return [
+        "---\nlibrary_name: transformers\ntags: [process-reward-model]\n---\n\n"
+        f"# {facts['name']}\n\n"
+        f"A discriminative reward model of {facts['parameters'] / 1e6:.1f}M parameters: a step's reward is "
+        f"{_READS[options['kind']]}.\n",
+        "## Use\n\n`genprm verify IN --out DIR --model FOLDER`, or\n\n```python\n"
+        "from genprm.scorers import Synchronous, open_scorer\n\nwith Synchronous(open_scorer(FOLDER)) as scorer:\n"
+        "    scorer.score(solutions)[0].rewards\n```\n\n"
+        "`scorer.json` says the format of its text (`genprm.stepformats`).\n",
+        f"## Data\n\nSolutions with a value for every step, of {source}.\n\n"
+        + _rows(survey, options["max_length"]).replace("of the tokens trained on", "of the tokens read")
+        + ".\n",
+    ]
+
+
 def _rows(survey: Mapping[str, Any], most: int) -> str:
     return (
         f"Rows: mean {survey['mean_tokens']:.0f} tokens, longest of {survey['rows']}: {survey['longest']}, "
@@ -208,13 +237,10 @@ def _training(facts: Mapping[str, Any]) -> str:
     machine = facts["environment"].get("processor") or facts["environment"].get("platform")
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl") if name in packages)
     start = "from scratch" if options["model"]["base"] is None else f"from {options['model']['base']}"
-    end = next(name for name in ("max_minutes", "epochs", "max_steps") if options.get(name))
-    ends = f"{end}={options[end]:g}"
+    names = ("max_minutes", "max_steps", "epochs")
+    ends = next(f"{name}={options[name]:.12g}" for name in names if options.get(name))
     stepped = "AdamW" if optimizer["kind"] == "adamw" else "Muon and AdamW"
     loss = "" if facts["loss"] is None else f", last loss {facts['loss']:.4f}"
-    size, unit = options["tokens_per_batch"], "tokens"
-    if options.get("rows_per_batch"):
-        size, unit = options["rows_per_batch"], "rows"
     best = facts.get("best")
     kept = ""
     if best is not None:
@@ -228,9 +254,18 @@ def _training(facts: Mapping[str, Any]) -> str:
         f"{facts['steps']:,} steps, {facts['tokens'] / 1e6:.1f}M tokens, {facts['minutes']:.0f} minutes in "
         f"{facts['precision']} on {machine}{loss}. "
         f"{stepped}, learning rate {optimizer['learning_rate']:g} ({schedule['kind']}), weight decay "
-        f"{optimizer['weight_decay']:g}, {size * options['accumulate']} {unit} a step. {kept}"
+        f"{optimizer['weight_decay']:g}, {_batch(options)} a step. {kept}"
         f"All options are in `{FACTS}`. {versions}.\n"
     )
+
+
+def _batch(options: Mapping[str, Any]) -> str:
+    """What the optimizer sees in one step."""
+    if options.get("rows_per_batch"):
+        return f"{options['rows_per_batch'] * options['accumulate']} rows"
+    if "tokens_per_batch" in options:
+        return f"{options['tokens_per_batch'] * options['accumulate']} tokens"
+    return f"{options['batch_size'] * options['accumulate']} solutions in each process"
 
 
 def _table(table: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.errors import InputError
+from genprm.prompts import Row
 from genprm.recipes import ConversationData, Data, PolicyData, ReaderData
 from genprm.train.rows import CorpusRows, DialogueRows, Rows
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus | ConversationSet
 
-SOURCES = ("gsm8k",)
+SOURCES = ("gsm8k", "steps")
 
 
 def check_names(data: Mapping[str, str]) -> None:
@@ -72,7 +73,7 @@ def _conversations(options: ConversationData, report: Callable[[str], None]) -> 
     return corpus
 
 
-def rows_of(corpus: AnyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows:
+def rows_of(corpus: AnyCorpus, tokenizer: Tokenizer, mask_code_output: bool) -> Rows[Row]:
     """What is trained on, made from a corpus."""
     from genprm.lab.corpus import Corpus
     from genprm.train.conversations import ConversationSet

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.errors import MissingDependency, ModelError
-from genprm.recipes import GenerativeTraining, LlamaShape, LoraOptions
+from genprm.recipes import LlamaShape, LoraOptions, Training
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
-    from genprm.engines.tokenizers import HFTokenizer
+    from genprm.lab.tokenizer import Corpus
+
+Report = Callable[[str], None]
 
 
 def precision(wanted: str) -> tuple[bool, str]:
@@ -42,8 +45,8 @@ def processor() -> str:
     return f"{known.get('cpu_name') or 'a CPU'}, {os.cpu_count()} cores"
 
 
-def parameters(options: GenerativeTraining) -> tuple[int, int]:
-    """(all, without embeddings) of a new model; (0, 0) for a base model."""
+def parameters(options: Training) -> tuple[int, int]:
+    """(all, without embeddings) of a new causal language model; (0, 0) for a base model."""
     shape = options.model.shape
     if shape is None:
         return 0, 0
@@ -55,41 +58,87 @@ def parameters(options: GenerativeTraining) -> tuple[int, int]:
     return body + tables * options.tokenizer.vocab_size * shape.hidden_size, body
 
 
-def open_model(
-    options: GenerativeTraining, corpus: Any, out: Path, report: Callable[[str], None]
-) -> tuple[PreTrainedModel, HFTokenizer]:
-    """The model to train and its tokenizer; one that an earlier run trained on the corpus is read from ``out``."""
-    from genprm.engines.tokenizers import HFTokenizer
+def set_seed(seed: int) -> None:
+    """Of whatever random numbers a new model takes."""
+    from transformers import set_seed as library
 
-    shape, base = options.model.shape, options.model.base
-    if shape is None:
-        from transformers import AutoModelForCausalLM
+    library(seed)
 
-        tokenizer = HFTokenizer.from_folder(str(base))
-        try:
-            model = AutoModelForCausalLM.from_pretrained(base)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
-        return _with_adapters(model, options.model.lora), tokenizer
-    from genprm.lab.tokenizer import train as train_tokenizer
+
+def opened_tokenizer(
+    options: Training, corpus: Corpus, out: Path, report: Report, *, added: str | None = None
+) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer, or a new one trained on the corpus (or what an earlier run trained).
+
+    ``added``: a special token that it shall have.
+    """
+    from genprm.engines.loading import load_tokenizer
 
     kept = out / "tokenizer"
-    if kept.is_dir():
+    if options.model.base is not None:
+        hf = load_tokenizer(options.model.base)
+    elif kept.is_dir():
         from transformers import AutoTokenizer
 
-        tokenizer = HFTokenizer(AutoTokenizer.from_pretrained(kept))
+        hf = AutoTokenizer.from_pretrained(kept)
     else:
+        from genprm.lab.tokenizer import train as train_tokenizer
+
         begun = time.monotonic()
         conversations = options.tokenizer.conversations
         hf = train_tokenizer(corpus, vocab_size=options.tokenizer.vocab_size, conversations=conversations)
         report(
             f"tokenizer of {len(hf)} tokens trained on {conversations} conversations, {time.monotonic() - begun:.0f} s"
         )
-        tokenizer = HFTokenizer(hf)
-    return _with_adapters(new_llama(shape, tokenizer.hf), options.model.lora), tokenizer
+    if added is not None and added not in hf.get_vocab():
+        from tokenizers import AddedToken
+
+        hf.add_tokens([AddedToken(added, special=True, normalized=False)], special_tokens=True)
+    return hf
 
 
-def _with_adapters(model: Any, lora: LoraOptions | None) -> Any:
+def opened_model(options: Training, tokenizer: PreTrainedTokenizerBase, kind: Callable[[type], Any]) -> Any:
+    """The base model, or a new one (of torch's random state), as what ``kind`` makes of its configuration's class."""
+    from transformers import AutoConfig, LlamaConfig
+
+    base = options.model.base
+    if base is None:
+        return kind(LlamaConfig)(llama_config(options.model.shape, tokenizer))
+    try:
+        with quiet():  # a base model has no reward head, and need not be told so
+            config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+            model = kind(type(config)).from_pretrained(base, config=config)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    return model
+
+
+def llama_config(shape: LlamaShape | None, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """The configuration of a new Llama model."""
+    from transformers import LlamaConfig
+
+    assert shape is not None, "a training has a base model or a shape"
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        tie_word_embeddings=shape.tie_embeddings,
+        attn_implementation="sdpa",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def with_adapters(model: Any, lora: LoraOptions | None) -> Any:
+    """The model with adapters in place of all of its weights, if there are to be any."""
     if lora is None:
         return model
     try:
@@ -105,33 +154,6 @@ def _with_adapters(model: Any, lora: LoraOptions | None) -> Any:
     )
 
 
-def new_llama(shape: LlamaShape, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """A Llama model with random weights (of torch's random state)."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
-
-    tokens = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=shape.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
-        tie_word_embeddings=shape.tie_embeddings,
-        attn_implementation="sdpa",
-        **tokens,
-    )
-    model: PreTrainedModel = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(do_sample=True, temperature=0.6, top_p=0.95, top_k=20, **tokens)
-    return model
-
-
 def save_model(model: Any, tokenizer: Any, folder: Path) -> Path:
     """An ordinary model folder, weights in bf16. Adapters are merged; the model given is changed."""
     import torch
@@ -144,3 +166,19 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> Path:
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)  # the library writes weights that only their owner may read
     return folder
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's own lines and bars off the terminal; ours say it all."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()

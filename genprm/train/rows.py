@@ -8,10 +8,12 @@ is padded, and batch ``n`` is a pure function of (corpus, n): a training resumes
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
 
+from genprm.batching import by_length, cut
 from genprm.engines.base import Tokenizer
 from genprm.errors import InputError
 from genprm.prompts import IGNORED, Row, training_row
@@ -39,10 +41,21 @@ class Corpus(Protocol):
     def conversation(self, index: int) -> Conversation: ...
 
 
-class Rows(Protocol):
+class AnyRow(Protocol):
+    """A training row of any kind."""
+
+    @property
+    def input_ids(self) -> tuple[int, ...]: ...
+
+
+RowKind = TypeVar("RowKind", bound=AnyRow)
+RowKind_co = TypeVar("RowKind_co", bound=AnyRow, covariant=True)
+
+
+class Rows(Protocol[RowKind_co]):
     """An endless set of rows; ``row(i)`` depends on i alone."""
 
-    def row(self, index: int) -> Row: ...
+    def row(self, index: int) -> RowKind_co: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,18 @@ class Survey:
         )
 
 
-def survey(rows: Rows, count: int, max_length: int, first: int = 0) -> Survey:
+def trained_tokens(row: Row) -> int:
+    """How many tokens of a row the loss counts on."""
+    return sum(label != IGNORED for label in row.labels)
+
+
+def survey(
+    rows: Rows[RowKind],
+    count: int,
+    max_length: int,
+    first: int = 0,
+    trained_of: Callable[[RowKind], int] = trained_tokens,  # type: ignore[assignment]
+) -> Survey:
     """Lengths of ``count`` rows from ``first`` on; means are over those that fit. ``InputError`` if none does."""
     longest = fitting = tokens = trained = 0
     for index in range(first, first + count):
@@ -118,7 +142,7 @@ def survey(rows: Rows, count: int, max_length: int, first: int = 0) -> Survey:
         if length <= max_length:
             fitting += 1
             tokens += length
-            trained += sum(label != IGNORED for label in row.labels)
+            trained += trained_of(row)
     if not fitting:
         raise InputError(f"every one of {count} rows is longer than max_length {max_length} (longest {longest})")
     if trained == 0:
@@ -131,15 +155,15 @@ def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
 
     Fewer groups come back only when there are fewer rows than groups.
     """
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    order = by_length(lengths)
     low, high = 1, max(1, len(lengths)) * max([1, *lengths])
     while low < high:
         middle = (low + high) // 2
-        if len(_cut(order, lengths, middle)) <= batches:
+        if len(cut(order, lengths, middle)) <= batches:
             high = middle
         else:
             low = middle + 1
-    groups = _cut(order, lengths, low)
+    groups = cut(order, lengths, low)
     while len(groups) < min(batches, len(order)):
         largest = max(range(len(groups)), key=lambda index: len(groups[index]))
         group = groups[largest]
@@ -147,29 +171,20 @@ def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
     return groups
 
 
-def _cut(order: Sequence[int], lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Consecutive groups whose padded size stays within ``size``; a row larger than that is a group alone."""
-    groups: list[list[int]] = []
-    for index in order:
-        if groups and (len(groups[-1]) + 1) * lengths[index] <= size:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
 @dataclass(frozen=True, slots=True)
-class Batches:
+class Batches(Generic[RowKind]):
     """Batches of rows from ``first`` on, without end."""
 
-    rows: Rows
+    rows: Rows[RowKind]
     pool: int
     """Rows to a pool."""
     max_length: int
     seed: int = 0
+    by_rows: bool = False
+    """Batches of a pool have equally many rows; else their padded sizes are alike."""
 
     @classmethod
-    def sized(cls, rows: Rows, rows_per_batch: float, max_length: int, seed: int) -> Batches:
+    def sized(cls, rows: Rows[RowKind], rows_per_batch: float, max_length: int, seed: int) -> Batches[RowKind]:
         """Batches that hold so many rows on average, and at least one."""
         return cls(rows, max(BATCHES_PER_POOL, round(BATCHES_PER_POOL * rows_per_batch)), max_length, seed)
 
@@ -178,9 +193,14 @@ class Batches:
         """On average, those that are too long included."""
         return self.pool / BATCHES_PER_POOL
 
-    def iterate(self, first: int = 0, stride: int = 1) -> Iterator[list[Row]]:
+    @classmethod
+    def counted(cls, rows: Rows[RowKind], rows_per_batch: int, max_length: int, seed: int) -> Batches[RowKind]:
+        """Batches of ``rows_per_batch`` rows, fewer where rows of a pool are too long."""
+        return cls(rows, BATCHES_PER_POOL * rows_per_batch, max_length, seed, by_rows=True)
+
+    def iterate(self, first: int = 0, stride: int = 1) -> Iterator[list[RowKind]]:
         """Batch ``first``, ``first + stride`` and so on: each of several processes takes its own."""
-        current, groups = -1, [[]]  # type: tuple[int, list[list[Row]]]
+        current, groups = -1, [[]]  # type: tuple[int, list[list[RowKind]]]
         number = first
         while True:
             pool, place = divmod(number, BATCHES_PER_POOL)
@@ -189,11 +209,19 @@ class Batches:
             yield groups[place % len(groups)]
             number += stride
 
-    def _groups(self, pool: int) -> list[list[Row]]:
+    def _groups(self, pool: int) -> list[list[RowKind]]:
         made = [self.rows.row(index) for index in range(pool * self.pool, (pool + 1) * self.pool)]
         fitting = [row for row in made if len(row.input_ids) <= self.max_length]
         if not fitting:
             raise InputError(f"no row of a pool of {self.pool} fits into {self.max_length} tokens; raise max_length")
-        groups = partition([len(row.input_ids) for row in fitting], BATCHES_PER_POOL)
+        lengths = [len(row.input_ids) for row in fitting]
+        groups = _equal_groups(lengths) if self.by_rows else partition(lengths, BATCHES_PER_POOL)
         random.Random(f"batches {self.seed} {pool}").shuffle(groups)
         return [[fitting[index] for index in group] for group in groups]
+
+
+def _equal_groups(lengths: Sequence[int]) -> list[list[int]]:
+    """``BATCHES_PER_POOL`` groups of like length and equally many rows; fewer where there are fewer rows."""
+    order, count = by_length(lengths), min(BATCHES_PER_POOL, len(lengths))
+    bounds = [len(order) * place // count for place in range(count + 1)]
+    return [order[start:end] for start, end in pairwise(bounds)]

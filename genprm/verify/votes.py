@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 from genprm import prompts
 from genprm.engines.base import Engine, GenerationRequest, Sampling, Tokenizer
@@ -20,7 +20,7 @@ from genprm.rationale.actions import Action, Execute, Generate, Generated, ReadO
 from genprm.rationale.dialogue import judge_step
 from genprm.rationale.history import remembered
 from genprm.rationale.settings import Settings
-from genprm.types import Failure, Segment, Solution, StepVerdict, Vote
+from genprm.types import ExecutionStatus, Failure, Segment, Solution, StepVerdict, Vote
 from genprm.verify.readout import read_out
 from genprm.verify.seeds import request_seed, vote_seed
 
@@ -45,13 +45,28 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A vote so far: what one that was saved goes on from."""
+
+    verdicts: tuple[StepVerdict, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    """What the model wrote on each judged step."""
+
+    @property
+    def ended(self) -> bool:
+        """A step has failed; nothing after it is judged."""
+        return len(self.turns) < len(self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """A vote to be run, to its end or to its first so many ``steps``."""
+    """A vote to be run, to its end or to its first so many ``steps``, from its start or from where it was saved."""
 
     solution: Solution
     vote: int
     key: str = ""
     steps: int | None = None
+    begun: Begun = Begun()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,8 @@ class Attempt:
     error: EngineUnavailable | SandboxUnavailable | None = None
     cell_seconds: tuple[float, ...] = ()
     """What each cell took in the sandbox."""
+    begun: Begun = Begun()
+    """The same vote as something to go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +119,18 @@ class Judge:
         """Run one vote. Failures of its engine and sandbox are caught here alone."""
         solution, mode = order.solution, self.settings.mode
         seed = vote_seed(self.run_seed, solution.id, order.vote)
-        verdicts: list[StepVerdict] = []
+        verdicts, turns = list(order.begun.verdicts), list(order.begun.turns)
         steps = len(solution.steps) if order.steps is None else order.steps
         try:
-            async with LazySession(self.sandbox) as session:
-                await _run_steps(solution, steps, self, session, seed, verdicts)
+            async with LazySession(self.sandbox, _sources(verdicts)) as session:
+                if not order.begun.ended:
+                    await _run_steps(solution, steps, self, session, seed, verdicts, turns)
         except (EngineUnavailable, SandboxUnavailable) as error:
             return lost(order, self.facts, error, verdicts)
+        begun = Begun(tuple(verdicts), tuple(turns))
         verdicts.extend([StepVerdict("not_run", mode)] * (len(solution.steps) - len(verdicts)))
         vote = Vote(order.key, solution.id, order.vote, seed, tuple(verdicts))
-        return Attempt(vote, cell_seconds=tuple(session.seconds))
+        return Attempt(vote, None, tuple(session.seconds), begun)
 
     async def aclose(self) -> None:
         """Close engine and sandbox."""
@@ -138,10 +157,14 @@ def lost(
 
 
 class LazySession:
-    """The code session of one vote, opened at its first cell; votes that run no code never open one."""
+    """The code session of one vote, opened at its first cell; votes that run no code never open one.
 
-    def __init__(self, sandbox: Sandbox | None) -> None:
+    A vote that goes on brings the cells that it ran before; they are run again first, for their variables.
+    """
+
+    def __init__(self, sandbox: Sandbox | None, before: Sequence[str] = ()) -> None:
         self._sandbox = sandbox
+        self._before = before
         self._session: Session | None = None
         self.seconds: list[float] = []
         """What each cell took."""
@@ -152,6 +175,8 @@ class LazySession:
             if self._sandbox is None:
                 raise InputError("these settings run code but there is no sandbox; give one or switch execution off")
             self._session = self._sandbox.session()
+            for earlier in self._before:
+                await self._session.run(earlier)
         result = await self._session.run(source)
         self.seconds.append(result.duration_s)
         return result
@@ -215,11 +240,22 @@ async def run_vote(solution: Solution, index: int, judge: Judge, *, key: str = "
     return (await judge.run(Order(solution, index, key))).vote
 
 
+def _sources(verdicts: Sequence[StepVerdict]) -> list[str]:
+    """The cells that a vote has run."""
+    return [run.source for verdict in verdicts for run in verdict.code if run.status in get_args(ExecutionStatus)]
+
+
 async def _run_steps(
-    solution: Solution, steps: int, judge: Judge, session: LazySession, seed: int, verdicts: list[StepVerdict]
+    solution: Solution,
+    steps: int,
+    judge: Judge,
+    session: LazySession,
+    seed: int,
+    verdicts: list[StepVerdict],
+    turns: list[Turn],
 ) -> None:
-    turns: list[Turn] = []
-    for step in range(steps):
+    """Judge the steps behind ``verdicts``, adding to them and to ``turns``."""
+    for step in range(len(verdicts), steps):
         driver = StepDriver(judge, session, solution, step, tuple(turns), seed)
         verdict, turn = await drive(driver, judge, step)
         verdicts.append(verdict)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from genprm import cli, engines, planning, recipes, resources
+from genprm.cli.run_recipe import command
 from tests.curate import readers
 from tests.rollout import policies
 
@@ -166,3 +167,16 @@ def test_every_recipe_of_data_has_a_plan_and_command_lines_that_parse(
     for stage in recipes.load(name).stages:
         if stage.verb == "curate":
             recipes.check(Curation, stage.options, name)
+
+
+def test_a_training_takes_the_export_that_its_kind_reads(tmp_path: Path) -> None:
+    stages = [
+        {"name": "data", "verb": "curate", "options": {"in": "run"}},
+        {"name": "head", "verb": "train", "from": "data", "options": {"kind": "head"}},
+        {"name": "token", "verb": "train", "from": "data", "options": {"kind": "token"}},
+    ]
+    recipe = recipes.Recipe.model_validate({"name": "both", "stages": stages})
+    for stage, export in zip(recipe.stages[1:], ("extra-tokens", "step-tags"), strict=True):
+        line = command(stage, recipe, "both.yaml", ["seed=1"], tmp_path)
+        steps = f"steps={tmp_path}/data/export/{export}"
+        assert line == ["train", "both.yaml", "--out", str(tmp_path / stage.name), "--data", steps, "seed=1"]

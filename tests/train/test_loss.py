@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from genprm.prompts import IGNORED, Row
-from genprm.train.trainer import GRAIN, Trainer, collate, pack
+from genprm.train.loop import GRAIN
+from genprm.train.trainer import Trainer, collate, pack
 
 
 def network() -> LlamaForCausalLM:

@@ -1,0 +1,86 @@
+"""Discriminative process reward models: two tokens at step tags, a head at "<extra_0>", an outcome at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genprm.errors import InputError
+from genprm.recipes import StepFileData, StepTraining
+from genprm.scorers.opening import write_reading
+from genprm.stepformats import FORMATS, QWEN, option_ids
+from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples
+from genprm.train.models import opened_model, opened_tokenizer, set_seed
+from genprm.train.rows import Batches, survey
+from genprm.train.steprows import StepRow, StepRows
+from genprm.train.training import Prepared, processes
+
+
+def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: Callable[[str], None]) -> Prepared:
+    """Examples, tokenizer, model and batches of a recipe."""
+    from transformers import TrainingArguments
+
+    from genprm.engines.tokenizers import HFTokenizer
+    from genprm.train.step_trainer import StepTrainer
+
+    if "gsm8k" in data:
+        raise InputError(f"--data names 'gsm8k', which a recipe of kind {options.kind} does not read; name steps=PATH")
+    examples = open_examples(options, report)
+    set_seed(options.seed)
+    added = QWEN.TAG if options.kind == "head" else None
+    tokenizer = opened_tokenizer(options, Texts(examples), out, report, added=added)
+    encoder = HFTokenizer(tokenizer)
+    rows = StepRows(examples, encoder, options.reads, last_only=options.kind == "orm", targets=options.aims)
+    first = getattr(options.data, "grow_over", 0)
+    count = min(options.survey_rows, examples.size or options.survey_rows)
+    measured = survey(rows, count, options.max_length, first, trained_of=_places)
+    squares = options.kind == "head" and options.aims == "soft"
+    return Prepared(
+        model=_model(options, tokenizer, encoder),
+        tokenizer=tokenizer,
+        batches=Batches.counted(rows, options.batch_size, options.max_length, options.seed),
+        survey=measured,
+        max_steps=_steps(options, examples),
+        trainer=partial(StepTrainer, loss="squares" if squares else "cross-entropy"),
+        arguments=TrainingArguments,
+        finish=lambda folder: write_reading(folder, options.kind, options.reads),
+    )
+
+
+def open_examples(options: StepTraining, report: Callable[[str], None]) -> Examples:
+    """The solutions of a recipe. Raises ``InputError``."""
+    data = options.data
+    if isinstance(data, StepFileData):
+        examples: FileExamples = read_examples(data.places, options.seed)
+        report(f"data: {examples.size} solutions of {', '.join(data.places)}")
+        return examples
+    from genprm.lab.steps import StepCorpus
+
+    report(f"data: micro-world solutions with the truth of every step, seed {data.seed}")
+    return LabExamples(StepCorpus(**data.model_dump(exclude={"source"})))
+
+
+def _model(options: StepTraining, tokenizer: Any, encoder: Any) -> Any:
+    from genprm.scorers.models import head_class, token_class
+
+    if options.kind == "head":
+        return opened_model(options, tokenizer, head_class)
+    model = opened_model(options, tokenizer, token_class)
+    model.right_and_wrong = option_ids(FORMATS[options.reads], encoder)
+    return model
+
+
+def _steps(options: StepTraining, examples: Examples) -> int | None:
+    """The optimizer's steps, whichever of ``max_steps`` and ``epochs`` ends first."""
+    if options.epochs is None or examples.size is None:
+        return options.max_steps
+    batch = options.batch_size * options.accumulate * processes()
+    passes = math.ceil(options.epochs * examples.size / batch)
+    return passes if options.max_steps is None else min(passes, options.max_steps)
+
+
+def _places(row: StepRow) -> int:
+    return len(row.places)

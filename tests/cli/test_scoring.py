@@ -1,0 +1,67 @@
+"""``genprm verify`` with a discriminative model leaves a run directory that evaluate and view read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genprm.cli import run
+from genprm.scorers.opening import write_reading
+from tests.cli.scripted import record, write
+from tests.engines.models import save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = save_model(tmp_path_factory.mktemp("model"), seed=6, context=512)
+    write_reading(folder, "token", "math-shepherd")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    long = record("long", "3 * 4 = 12.", "1 2 3 4 5 6 7 8 9 " * 60, "So 10.", label=-1)
+    return write(tmp_path / "in.jsonl", record("a", "3 * 4 = 13.", "13 - 2 = 11.", label=0), long)
+
+
+def verify(data: Path, model: Path, *more: str) -> int:
+    return run(["verify", str(data), "--out", str(data.parent / "run"), "--model", str(model), *more])
+
+
+def items(data: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (data.parent / "run/items.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_it_is_evaluated_viewed_and_continued(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, model, "--limit", "1") == 0
+    assert verify(data, model) == 0
+    assert "1 solutions were scored before" in capsys.readouterr().out
+    first, long = items(data)
+    assert first["votes"] == 1 and first["status"] == ["judged", "judged"] and first["settled"] == "all"
+    assert (long["status"], long["failures"]) == (["judged", "failed", "not_run"], {"context": 1})
+    assert long["rewards"][1:] == [None, None] and long["score"]["min"] is None  # type: ignore[index]
+    assert run(["evaluate", "processbench", str(data.parent / "run")]) == 0
+    assert "2 solutions with a label" in capsys.readouterr().out
+    assert run(["view", str(data.parent / "run")]) == 0
+
+
+def test_another_model_or_reading_is_another_run(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, model) == 0
+    assert verify(data, model, "--scorer", "er-prm") == 2
+    assert "format (there math-shepherd, here er-prm)" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_so_is_refused(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, model, "--scorer", "none") == 2
+    assert "there is no scorer 'none'" in capsys.readouterr().err
+    assert verify(data, model, "--scorer", "qwen-prm") == 2
+    assert "lacks the weights score.0.bias" in capsys.readouterr().err
+    assert not (data.parent / "run").exists()
+
+
+def test_a_dry_run_writes_nothing(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, model, "--dry-run") == 0
+    assert "one pass over each solution" in capsys.readouterr().out
+    assert not (data.parent / "run").exists()
