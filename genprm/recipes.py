@@ -269,6 +269,8 @@ class GenerativeTraining(Training):
             raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
         if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, ConversationData)):
             raise ValueError("epochs are counted on a data set (source: conversations), in place of max_steps")
+        if self.evaluation is not None and self.fsdp is not None:
+            raise ValueError("evaluation needs the whole model in one process, and fsdp shards it; leave one out")
         return self
 
 

@@ -78,8 +78,8 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
         return max(self.found, key=lambda one: one.f1, default=None)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step % self._options.every == 0:
-            self.evaluate(model, state.global_step)
+        if state.global_step % self._options.every == 0 and state.is_world_process_zero:
+            self.evaluate(getattr(model, "module", model), state.global_step)  # several processes wrap it
 
     def evaluate(self, model: Any, step: int) -> None:
         """Verify with these weights, unless that was done."""

@@ -166,13 +166,15 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._saved = time.monotonic()
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         (folder / STATE).write_text(
             json.dumps({"elapsed_s": self._pace.elapsed_s, "tokens": self.tokens}), encoding="utf-8"
         )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if not logs or "loss" not in logs:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
         elapsed = self._pace.elapsed_s
         tokens, seconds = self.tokens - self._mark[0], elapsed - self._mark[1]

@@ -98,6 +98,7 @@ def train(
     from genprm.train.data import check_names
 
     check_names(data or {})
+    report = report if is_first() else silent
     loaded = recipes.load(recipe, overrides)
     options = _with_copies(recipes.training(loaded, recipe), data or {})
     config = configuration(loaded.name, options)
@@ -113,7 +114,8 @@ def train(
     _require_extra()
     prepared = _prepare(options, data or {}, out, report)
     report(prepared.survey.describe(options.max_length))
-    _write_start(out, config, prepared.tokenizer)
+    if is_first():
+        _write_start(out, config, prepared.tokenizer)
     return _run(options, out, prepared, loaded.name, report)
 
 
@@ -225,7 +227,7 @@ def _run(options: AnyTraining, out: Path, prepared: Prepared, name: str, report:
         with progress.stoppable():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         steps = int(trainer.state.global_step)
-        if heldout is not None:
+        if heldout is not None and trainer.is_world_process_zero():
             heldout.evaluate(trainer.accelerator.unwrap_model(trainer.model), steps)
         folder = _save_end(trainer, tokenizer, out, heldout)
     facts = Facts(
@@ -283,6 +285,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first() -> bool:
+    """Whether this is the process among them that writes and reports."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _write_end(out: Path, folder: Path, facts: Facts) -> None:
     """What a training leaves beside the weights; then nothing is left to continue from."""
     from genprm.train.card import write_card
@@ -323,7 +330,7 @@ def _arguments(options: AnyTraining, prepared: Prepared, out: Path, bf16: bool) 
         "ignore_data_skip": True,
         "gradient_checkpointing": False,
         "remove_unused_columns": False,
-        **({} if options.fsdp is None else {"fsdp": "full_shard auto_wrap", "fsdp_config": options.fsdp}),
+        **({} if options.fsdp is None else {"fsdp": True, "fsdp_config": options.fsdp}),
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from genprm import recipes
 from genprm.errors import IdentityError, InputError, RecipeError
 from genprm.train.models import parameters
 from genprm.train.training import train
+from tests.conftest import REPOSITORY
 
 OPTIONS = {
     "kind": "generative",
@@ -125,6 +128,16 @@ def test_a_training_that_is_asked_to_stop_saves_the_step_it_is_at(recipe: Path, 
     train(recipe, cut, overrides=overrides, report=said.append)
     assert any(line.startswith(("continuing from step 5", "continuing from step 6")) for line in said)
     assert losses(cut) == pytest.approx(losses(whole), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_that_accumulates(recipe: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(recipe, one, overrides=["accumulate=2", "max_steps=8"])
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "genprm", "train"]
+    subprocess.run([*command, str(recipe), "--out", str(two), "max_steps=8"], cwd=REPOSITORY, check=True)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-3)
+    assert (two / "model/model.safetensors").exists() and (two / "metrics.json").exists()
 
 
 def test_a_dry_run_plans_and_writes_nothing(recipe: Path, tmp_path: Path) -> None:
