@@ -159,6 +159,8 @@ class Rollout:
     """The label rule under which sampling stopped early; such counts are biased for every other rule."""
     tokens: int = 0
     """Tokens generated."""
+    shared: str | None = None
+    """The solution for which the completions were made, where this one begins with the same text; no tokens then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def rollout_from_dict(record: Mapping[str, Any], *, source: str = "rollout", lin
         seed=reader.take("seed", int, default=0),
         rule=reader.take("rule", str, type(None)),
         tokens=reader.count("tokens", default=0),
+        shared=reader.take("shared", str, type(None)),
     )
     if found.correct + found.invalid > found.total:
         raise reader.fail(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from genprm.rollout.amounts import Amounts, Rule
 from genprm.rollout.budget import Budget, Outcome
@@ -100,6 +101,7 @@ class PrefixCourse:
         self._keys = {
             (solution.id if solution else "", step): key(problem, solution, step) for solution, step in self._prefixes()
         }
+        self._alike = self._groups()
         self._last = {self.key_of(solution, len(solution.steps) - 1) for solution in solutions}
         self._in = {key for key in self._keys.values() if key in known}
         self.reused = len(self._in)
@@ -111,6 +113,23 @@ class PrefixCourse:
         for solution in self.solutions:
             for step in range(len(solution.steps)):
                 yield solution, step
+
+    def _groups(self) -> dict[str, list[tuple[str, Solution]]]:
+        """By key of a prefix to be completed: keys and solutions of all prefixes with its text, itself included."""
+        by_text: dict[object, list[tuple[str, Solution]]] = {}
+        for solution, step in self._prefixes():
+            if solution is not None and step < len(solution.steps) - 1:
+                text = (solution.steps[: step + 1], solution.extra.get("separator"))
+                by_text.setdefault(text, []).append((self.key_of(solution, step), solution))
+        return {key: group for group in by_text.values() for key, _ in group}
+
+    def twins(self, rollout: Rollout) -> list[Rollout]:
+        """What a rollout says of other solutions that begin with the same text, as far as they are owed."""
+        return [
+            replace(rollout, key=key, id=solution.id, tokens=0, shared=rollout.shared or rollout.id)
+            for key, solution in self._alike.get(rollout.key, ())
+            if key not in self._in
+        ]
 
     def start(self, problem_alone: Rollout | None = None) -> list[Order]:
         """The prefixes to begin with. ``problem_alone``: what an earlier run found for it."""
@@ -136,12 +155,16 @@ class PrefixCourse:
         return self._of_solutions(self._amounts.of_prefix(rollout.correct, rollout.total))
 
     def _of_solutions(self, k: int) -> list[Order]:
-        return [
-            PrefixOrder(key, self.problem, solution, step, k, self._rule)
-            for solution in self.solutions
-            for step in range(len(solution.steps))
-            if (key := self.key_of(solution, step)) not in self._in
-        ]
+        """One order for each text: what others begin with too is completed once (see ``twins``)."""
+        orders: list[Order] = []
+        known = set(self._in)
+        for solution in self.solutions:
+            for step in range(len(solution.steps)):
+                key = self.key_of(solution, step)
+                if key not in known:
+                    orders.append(PrefixOrder(key, self.problem, solution, step, k, self._rule))
+                    known |= {key, *(other for other, _ in self._alike.get(key, ()))}
+        return orders
 
     def key_of(self, solution: Solution | None, step: int) -> str:
         """Of a prefix."""

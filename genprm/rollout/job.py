@@ -159,6 +159,10 @@ class RolloutJob:
             return
         self._completing = self._prefix_courses()
         courses = self._completing.values()
+        for course in courses:
+            if course.owed:  # a run may have ended between a rollout and what others take from it
+                for key in course.finished():
+                    self._share(course, self._store.rollout(key))
         first = [order for course in courses for order in course.start(self._alone(course))]
         log.info("complete the prefixes of %d problems, %d in flight", len(courses), worker.capacity)
         counter = _Counter("completions", sum(c.size for c in courses), sum(c.owed for c in courses))
@@ -172,6 +176,18 @@ class RolloutJob:
                 feed.put(course.add(rollout))
                 counter.add(0)
                 self._tell(counter, rollout)
+                for twin in self._share(course, rollout):
+                    counter.add(0)
+                    self._tell(counter, twin)
+
+    def _share(self, course: PrefixCourse, rollout: Rollout) -> list[Rollout]:
+        """Keep what a rollout says of other solutions that begin with the same text."""
+        twins = course.twins(rollout)
+        for twin in twins:
+            self._store.add(twin)
+            self._tally.add_rollout(twin, last=False)
+            course.add(twin)
+        return twins
 
     @property
     def lost(self) -> bool:

@@ -24,6 +24,8 @@ class Tally:
     """Completed prefixes, the problems alone and the last steps included."""
     completions: Counter[Outcome] = field(default_factory=Counter)
     """Of problems and prefixes that were completed; last steps are not."""
+    shared: int = 0
+    """Prefixes that another solution of the problem begins with too, so nothing was completed for them."""
     saved: int = 0
     """Completions that a stop rule left out."""
     sample_tokens: int = 0
@@ -40,7 +42,8 @@ class Tally:
         """Count one prefix. ``last``: it is a whole solution, of which only the answer was looked at."""
         self.prefixes += 1
         self.completion_tokens += rollout.tokens
-        if last:
+        self.shared += rollout.shared is not None
+        if last or rollout.shared is not None:
             return
         self.completions["correct"] += rollout.correct
         self.completions["invalid"] += rollout.invalid
@@ -59,6 +62,7 @@ class Tally:
             "samples": {**dict(sorted(self.samples.items())), "tokens": self.sample_tokens},
             "invalid_samples": dict(sorted(self.reasons.items())),
             "prefixes": self.prefixes,
+            "shared_prefixes": self.shared,
             "completions": {**dict(sorted(self.completions.items())), "tokens": self.completion_tokens},
             "completions_saved": self.saved,
             "share_saved": self.saved / (self.saved + done) if self.saved else 0.0,

@@ -258,9 +258,10 @@ def _count(totals: Totals, known: _Known, item: Mapping[str, Any] | None) -> Non
     if item is not None and item.get("difficulty"):
         totals.difficulties[item["difficulty"]] += 1
     for one in inner:
-        counts = (one.correct, one.invalid, one.total - one.correct - one.invalid)
-        totals.completions.update(dict(zip(("correct", "invalid", "incorrect"), counts, strict=True)))
-        totals.saved += one.k - one.total
+        if one.shared is None:  # else its completions are another solution's, and counted there
+            counts = (one.correct, one.invalid, one.total - one.correct - one.invalid)
+            totals.completions.update(dict(zip(("correct", "invalid", "incorrect"), counts, strict=True)))
+            totals.saved += one.k - one.total
         if one.step >= 0 and one.total:
             totals.histogram[bin_of(one.correct / one.total)] += 1
 

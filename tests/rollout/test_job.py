@@ -339,3 +339,44 @@ def test_given_answers_are_read_where_the_record_does_not_say(tmp_path: Path) ->
     )
     summary = run(tmp_path, given=given)
     assert [solution.final_answer_correct for solution in summary.solutions] == [True, True, False]
+
+
+def test_what_several_solutions_begin_with_is_completed_once(tmp_path: Path) -> None:
+    task = policies.problem(0)
+    begin = ("2 + 5 = 7", "7 * 2 = 14")
+    ends = ("It is \\boxed{14}.", "So it is \\boxed{14}.", "It is \\boxed{15}.")
+    solutions = [Solution(task.problem, (*begin, end), f"s{n}", task.id, "", task.answer) for n, end in enumerate(ends)]
+    given = Given((task,), (*solutions, *policies.solutions(1).solutions[1:]), source="in.jsonl")
+    asked: list[str] = []
+
+    def listening() -> ScriptedEngine:
+        def solve(prompt: str, request: GenerationRequest) -> str:
+            asked.append(prompt)
+            return policies.solve(prompt, request)
+
+        return ScriptedEngine(solve, name="solver")
+
+    run(tmp_path / "run", given=given, engine=listening)
+    found = {(one.id, one.step): one for one in read_rollouts(tmp_path / "run/rollouts.jsonl")}
+    assert len(asked) == 6 * (1 + 2 + 2)  # the problem alone, the common steps, those of the other solution
+    for step in (0, 1):
+        counts = {(found[f"s{n}", step].correct, found[f"s{n}", step].total) for n in range(3)}
+        assert len(counts) == 1 and sum(found[f"s{n}", step].shared is None for n in range(3)) == 1
+    assert [found[f"s{n}", 2].correct for n in range(3)] == [1, 1, 0]
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["shared_prefixes"] == 4 and metrics["completions"]["tokens"] == sum(o.tokens for o in found.values())
+
+    (tmp_path / "cut").mkdir()
+    for name in ("config.yaml", "solutions.jsonl", "environment.json"):
+        (tmp_path / "cut" / name).write_bytes((tmp_path / "run" / name).read_bytes())
+    whole = (tmp_path / "run/rollouts.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in whole if json.loads(line)["shared"] is None]
+    (tmp_path / "cut/rollouts.jsonl").write_text("".join(kept))  # ended before anybody took what others found
+    before = len(asked)
+    run(tmp_path / "cut", given=given, engine=listening)
+    assert len(asked) == before and same_rollouts(tmp_path / "cut", tmp_path / "run")
+
+
+def same_rollouts(first: Path, second: Path) -> bool:
+    lines = [sorted((folder / "rollouts.jsonl").read_text().splitlines()) for folder in (first, second)]
+    return lines[0] == lines[1]
