@@ -76,3 +76,13 @@ def test_the_judgement_follows_the_code_output() -> None:
             return again.judgement != vote.steps[0].judgement
 
     assert asyncio.run(flips(next(s for s in SOLUTIONS if s.id == "school-clean")))
+
+
+@pytest.mark.slow
+def test_the_policy_solves_some_of_its_problems_and_is_sometimes_right_for_a_wrong_reason() -> None:
+    from tests.benchmarks import policy_world
+
+    parser = policy_world.arguments()
+    found = asyncio.run(policy_world.measure(parser.parse_args(["--problems", "60", "--samples", "2", "--k", "0"])))
+    right, spoiled = (float(found[name].split()[0]) for name in ("answers right", "right answers with a wrong process"))
+    assert 40 <= right <= 75 and 5 <= spoiled <= 45

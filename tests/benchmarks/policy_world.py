@@ -137,7 +137,8 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} % ({part}/{whole})" if whole else "none"
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", default="policy-tiny", help="model folder or name")
     parser.add_argument("--completer", default=None, help="another model that completes; the same if not given")
@@ -148,7 +149,11 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="problems of the two families never trained on")
     parser.add_argument("--max-batch", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("runs/policy-world"))
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = arguments().parse_args()
     found = asyncio.run(measure(options))
     note = f"{options.problems} test problems, {options.samples} solutions each, temperature {options.temperature:g}."
     title = f"The micro-world under {Path(options.model).name}"
