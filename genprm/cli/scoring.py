@@ -13,9 +13,28 @@ from rich.text import Text
 from genprm import background
 from genprm.cli import console
 from genprm.cli.results import print_results
+from genprm.errors import InputError
 
 if TYPE_CHECKING:
     from genprm.records import Loaded
+
+
+OPTIONS = {"source", "out", "model", "scorer", "limit", "dry_run"}
+"""Of ``genprm verify``, those that mean something here."""
+
+
+def check_options(context: typer.Context) -> None:
+    """Raises ``InputError`` for options that are about votes, which there are none of."""
+    given = [
+        name for name in context.params
+        if name not in OPTIONS and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]  # fmt: skip
+    if given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(
+            "a discriminative model reads a solution in one pass, without votes, code or replicas: leave out "
+            f"{named}, or say --scorer generative"
+        )
 
 
 def run(

@@ -28,6 +28,7 @@ STOPPED = 130
 
 
 def verify(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file, hub:name[:config]:split, or - for stdin.")],
     out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
     model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "genprm-tiny",
@@ -96,6 +97,7 @@ def verify(
     if is_discriminative(model, scorer):
         from genprm.cli import scoring
 
+        scoring.check_options(context)
         if dry_run:
             scoring.plan(model, scorer, read_solutions(source, limit=limit), out)
             return

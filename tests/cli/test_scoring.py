@@ -65,3 +65,9 @@ def test_a_dry_run_writes_nothing(data: Path, model: Path, capsys: pytest.Captur
     assert verify(data, model, "--dry-run") == 0
     assert "one pass over each solution" in capsys.readouterr().out
     assert not (data.parent / "run").exists()
+
+
+def test_options_about_votes_are_refused(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(data, model, "--votes", "4", "--mode", "code", "--no-execute") == 2
+    said = capsys.readouterr().err
+    assert "leave out --votes, --mode, --no-execute" in said and not (data.parent / "run").exists()
