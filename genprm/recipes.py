@@ -144,6 +144,8 @@ class ReaderData(Options):
     """Over so many readings, the first, problems grow from two steps to the most."""
     clean_share: float = Field(default=0.4, ge=0, le=1)
     """Share of solutions without an error."""
+    exchange_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the others whose first error tells of one what the story tells of another."""
 
 
 class ConversationData(Options):

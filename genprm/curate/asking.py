@@ -17,6 +17,7 @@ from genprm.engines import Engine, GenerationRequest, Sampling, Tokenizer
 from genprm.errors import InputError
 from genprm.execution import Sandbox
 from genprm.rationale.actions import Execute, Generate, Generated
+from genprm.rollout.styles import unmarked
 from genprm.runs.keys import seed_of
 from genprm.types import Segment, Solution
 
@@ -153,7 +154,7 @@ class Asker:
     async def _judge(self, order: Question) -> Opinion:
         solution = order.solution
         segments = prompts.render_policy(
-            judge_prompt(solution.problem, solution.steps), (), self._engine.tokenizer, system=""
+            judge_prompt(solution.problem, _paragraphs(solution)), (), self._engine.tokenizer, system=""
         )
         done = await self._generate(order, 0, segments, (), self._opening.max_tokens)
         whole = done.stop_reason == "eos"
@@ -163,7 +164,7 @@ class Asker:
         if self._sandbox is None:
             raise InputError("an annotator runs code but there is no sandbox; give one")
         solution, tokenizer = order.solution, self._engine.tokenizer
-        asked = prompts.fill("annotate.jinja", problem=solution.problem, steps=list(solution.steps))
+        asked = prompts.fill("annotate.jinja", problem=solution.problem, steps=_paragraphs(solution))
         system = prompts.fill("system.annotate.jinja")
         machine = annotate(self._opening.settings, len(solution.steps), tokenizer.special_tokens)
         session, requests = self._sandbox.session(), 0
@@ -196,6 +197,11 @@ class Asker:
         )  # fmt: skip
         done = await self._engine.generate(request)
         return Generated(done.text, done.ids, done.stop_reason, done.prompt_tokens)
+
+
+def _paragraphs(solution: Solution) -> list[str]:
+    """The steps as a reader sees them: numbered by their tags, so without the marks of their own (as GenPRM has it)."""
+    return [unmarked(step) or step for step in solution.steps]
 
 
 def _plain(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:

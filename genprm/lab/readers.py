@@ -2,8 +2,8 @@
 
 ``dialogue(index)`` is a pure function of (seed, index). The solutions are a policy's in manner: quantities in any
 order, some left out, some of no use, some computed twice, and mostly the sentence quoted that a step rests on. Their
-first error is drawn among wrong results, operations, numbers and names. Problems are of the train split, so nobody
-knows those that data is made of (the curate split).
+first error is drawn among wrong results, operations and numbers, and sentences about somebody else. Problems are of
+the train split, so nobody knows those that data is made of (the curate split).
 
 The **annotator** writes the critique of ``genprm.curate.annotation``: it looks for the quantity, quotes what the story
 tells of it, and has Python compute it. The **judge** writes a line for each paragraph and computes in its head. Both
@@ -16,13 +16,14 @@ import random
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from genprm import prompts
 from genprm.curate.annotation import CONCLUSION, OPENING, THINK
 from genprm.curate.judge import judge_prompt
 from genprm.engines.base import Tokenizer
-from genprm.lab.policy import LARGEST, MOST_STEPS, PolicyCorpus, Stated
+from genprm.lab.policy import LARGEST, MOST_STEPS, Attempt, PolicyCorpus, Stated
 from genprm.lab.program import Expression, number
 from genprm.lab.teacher import Teacher
 from genprm.lab.world import Kind, WorldProblem, WorldStep
@@ -62,11 +63,17 @@ class ReaderCorpus:
     """Over the first so many dialogues problems grow from two steps to the most."""
     clean_share: float = 0.4
     """Share of solutions without an error."""
+    exchange_share: float = 0.5
+    """Share of the others whose first error tells of one what the story tells of another: what small policies write
+    most often, and what a reader overlooks who copies the step instead of looking into the story."""
 
     def dialogue(self, index: int) -> Reading:
         rng = random.Random(f"{self.reader} {self.seed} {index}")
         writer = PolicyCorpus(self.seed, self.most_steps, self.largest, self.grow_over)
-        attempt = writer.attempt(index, () if rng.random() < self.clean_share else _ERRORS, rng)
+        clean, exchanges = rng.random() < self.clean_share, rng.random() < self.exchange_share
+        attempt = writer.attempt(index, () if clean or exchanges else _ERRORS, rng)
+        if exchanges and not clean:
+            attempt = _exchanged(attempt, rng) or attempt
         problem, label, steps = attempt.problem, attempt.label, list(attempt.steps)
         if label >= 0 and rng.random() < 0.5:
             steps[label] = _misquoted(steps[label], attempt.stated[label])
@@ -84,6 +91,29 @@ class ReaderCorpus:
             made = self.dialogue(index)
             yield made.question
             yield "".join(segment.text for segment in made.answer)
+
+
+def _exchanged(attempt: Attempt, rng: random.Random) -> Attempt | None:
+    """A right solution with a step that tells of its quantity what the story tells of another; ``None`` without one."""
+    told = [
+        node for node in attempt.problem.nodes
+        if node.because and all(text.startswith(f"{node.name} ") for text in (node.because[0], node.claim))
+    ]  # fmt: skip
+    places = [place for place, one in enumerate(attempt.stated[:-1]) if one.node in told]
+    rng.shuffle(places)
+    for place in places:
+        node = attempt.stated[place].node
+        others = [other for other in told if other.value != node.value]
+        if others:
+            other = rng.choice(others)
+            sentence = other.because[0].replace(other.name, node.name, 1).removesuffix(".")
+            claimed = Fraction(other.value)
+            wrong = replace(attempt.stated[place], expression=other.expression, claimed=claimed, wrong=True)
+            claim = node.claim.format(v=f"{other.expression.text()} = {number(claimed)}")
+            steps, stated = list(attempt.steps), list(attempt.stated)
+            steps[place], stated[place] = f"{sentence}, so {claim}.", wrong
+            return Attempt(attempt.problem, tuple(stated), tuple(steps))
+    return None
 
 
 def _judged(read: Sequence[Stated], label: int) -> tuple[Segment, ...]:
