@@ -20,6 +20,7 @@ from tests.conftest import REPOSITORY
 
 VERBS = {
     "compare",
+    "critique",
     "demo",
     "evaluate",
     "verify",
