@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from genprm import prompts
 from genprm.engines.base import Completion, Engine, GenerationRequest, Sampling, Tokenizer
@@ -23,10 +22,10 @@ from genprm.rollout.budget import Outcome
 from genprm.rollout.samples import Order, PrefixOrder, RefineOrder, Sample, SampleOrder
 from genprm.rollout.seeds import completion_seed, sample_seed
 from genprm.rollout.styles import Style
+from genprm.runs.pool import together
 from genprm.types import Problem, Rollout, Segment, Solution
 
 Done = Sample | Rollout
-Result = TypeVar("Result")
 DEFAULT_CAPACITY = 64
 """Completions at once where the engine states no limit."""
 
@@ -228,15 +227,3 @@ def _outcome(grade: Grade | None) -> tuple[Outcome, str | None]:
     if grade.status != "graded":
         return "invalid", grade.status
     return ("correct" if grade.correct else "incorrect"), None
-
-
-async def together(works: Iterable[Coroutine[None, None, Result]]) -> list[Result]:
-    """The results in order. The first failure, or a cancellation, ends the others before it is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

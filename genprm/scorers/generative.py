@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from genprm import background
 from genprm.api import Verifier
 from genprm.records import content_id
+from genprm.runs.pool import together
 from genprm.scorers.base import Scored, StepReward, require_steps
 from genprm.types import Failure, Solution, StepVerdict
 from genprm.verify.aggregate import aggregate
@@ -48,7 +49,7 @@ class GenerativeScorer:
 
     async def score(self, solutions: Sequence[Solution]) -> tuple[Scored, ...]:
         require_steps(solutions)
-        return tuple(await self._on_loop(_together(self._score(one) for one in solutions)))
+        return tuple(await self._on_loop(together(self._score(one) for one in solutions)))
 
     def begin(self, problem: str) -> Votes:
         return Votes(problem, (), (Begun(),) * self._verifier.votes)
@@ -68,7 +69,7 @@ class GenerativeScorer:
         return self._scored(named, await self._votes(named, self.begin(solution.problem).votes))
 
     async def _votes(self, solution: Solution, begun: Sequence[Begun]) -> list[Attempt]:
-        return await _together(self._vote(Order(solution, index, begun=one)) for index, one in enumerate(begun))
+        return await together(self._vote(Order(solution, index, begun=one)) for index, one in enumerate(begun))
 
     async def _vote(self, order: Order) -> Attempt:
         worker = self._verifier.voter
@@ -102,15 +103,3 @@ def _solution(problem: str, steps: Sequence[str]) -> Solution:
 def _failure(column: Sequence[StepVerdict]) -> Failure:
     """The most frequent one."""
     return Counter(step.failure for step in column if step.failure is not None).most_common(1)[0][0]
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """All results, in order. The first failure ends the others."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
