@@ -35,6 +35,7 @@ from genprm.rollout.seeds import rollout_key, sample_key
 from genprm.rollout.store import Store
 from genprm.runs import RunDirectory
 from genprm.runs.directory import PROBLEMS, SOLUTIONS
+from genprm.runs.owed import LOST_IN_A_ROW
 from genprm.runs.pool import as_finished
 from genprm.runs.workers import Worker
 from genprm.types import Rollout, Solution
@@ -42,9 +43,6 @@ from genprm.types import Rollout, Solution
 log = logging.getLogger(__name__)
 
 SELECTED = "selected.jsonl"
-LOST_IN_A_ROW = 3
-"""After so many lost units without a finished one between them, the engine or the grader counts as down."""
-
 Unavailable = EngineUnavailable | GraderUnavailable
 OnProgress = Callable[[Progress], None]
 RolloutWorker = Worker[Order, Done, Terms]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from genprm.scorers.base import Scored, StepReward, StepScorer, require_steps
 from genprm.types import Judgement, Solution, StepVerdict, Verification, Vote
 from genprm.verdicts import THRESHOLD
 from genprm.verify.aggregate import aggregate
+from genprm.verify.job import Summary
 from genprm.verify.metrics import Tally
 from genprm.verify.seeds import vote_key
 from genprm.verify.store import FileVotes
@@ -31,18 +32,6 @@ AT_ONCE = 256
 
 OnProgress = Callable[[int, int], None]
 """Called with how many solutions are done, and of how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run left in its directory."""
-
-    path: Path
-    items: tuple[Verification, ...]
-    """In input order."""
-    metrics: Mapping[str, Any]
-    reused: int
-    """Solutions that an earlier run had scored."""
 
 
 async def score_to_dir(

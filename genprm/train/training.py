@@ -165,7 +165,7 @@ def _plan(recipe: recipes.Recipe, options: AnyTraining) -> str:
     gsm8k = f" and {data.gsm8k} ({100 * share:.0f} %)" if isinstance(data, LabData) and share else ""
     name = f"the conversations of {data.path}" if isinstance(data, ConversationData) else f"{data.source} data{gsm8k}"
     plan = f"train {what} on {name}, seed {options.seed}, for {' or '.join(ends)}"
-    if options.max_steps:
+    if options.max_steps and options.rows_per_batch is None:
         tokens = options.max_steps * options.accumulate * options.tokens_per_batch
         plan += f" (at most {tokens / 1e6:.1f}M tokens"
         plan += f", about {tokens / recipe.data.mean_tokens:,.0f} rows)" if recipe.data else ")"
@@ -227,7 +227,7 @@ def _run(options: AnyTraining, out: Path, prepared: Prepared, name: str, report:
         with progress.stoppable():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         steps = int(trainer.state.global_step)
-        if heldout is not None and trainer.is_world_process_zero():
+        if heldout is not None and is_first():
             heldout.evaluate(trainer.accelerator.unwrap_model(trainer.model), steps)
         folder = _save_end(trainer, tokenizer, out, heldout)
     facts = Facts(
@@ -243,7 +243,7 @@ def _run(options: AnyTraining, out: Path, prepared: Prepared, name: str, report:
         environment=environment(processor=processor()),
         best=None if heldout is None or heldout.best is None else asdict(heldout.best),
     )
-    if trainer.is_world_process_zero():
+    if is_first():
         prepared.finish(folder)
         _write_end(out, folder, facts)
     trainer.accelerator.wait_for_everyone()
@@ -268,14 +268,14 @@ def _save_end(trainer: Any, tokenizer: Any, out: Path, heldout: HeldOut | None) 
     """The model folder: the best weights where they were looked for, else the last."""
     folder = out / "model"
     if heldout is not None and heldout.best is not None:
-        if trainer.is_world_process_zero():
+        if is_first():
             shutil.rmtree(folder, ignore_errors=True)
             (out / "best").rename(folder)
         return folder
     if trainer.is_fsdp_enabled:
         trainer.save_model(str(folder))  # gathers the shards; every process takes part
         return folder
-    if trainer.is_world_process_zero():
+    if is_first():
         save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
     return folder
 

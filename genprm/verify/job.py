@@ -19,6 +19,7 @@ from genprm.errors import EngineUnavailable, SandboxUnavailable
 from genprm.records import Loaded, item_to_dict
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
+from genprm.runs.owed import LOST_IN_A_ROW
 from genprm.types import Verification, Vote
 from genprm.verdicts import VoteRule
 from genprm.verify.course import Course, Feed, Unit
@@ -30,9 +31,6 @@ from genprm.verify.store import FileVotes, line_is_cut
 from genprm.verify.votes import Attempt
 
 log = logging.getLogger(__name__)
-
-LOST_IN_A_ROW = 3
-"""After so many lost votes without a finished one between them, the engine or sandbox counts as down."""
 
 OnProgress = Callable[[Progress], None]
 
