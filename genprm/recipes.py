@@ -65,7 +65,7 @@ class LoraOptions(Options):
 
 
 class ModelOptions(Options):
-    """What is trained: a ``base`` model (folder or hub name), or a new one of a ``shape``."""
+    """What is trained: a ``base`` model (a shipped one, a folder or a hub name), or a new one of a ``shape``."""
 
     base: str | None = None
     shape: LlamaShape | None = None

@@ -24,7 +24,7 @@ from genprm.curate.annotation import CONCLUSION, OPENING, THINK
 from genprm.curate.judge import judge_prompt
 from genprm.engines.base import Tokenizer
 from genprm.lab.policy import LARGEST, MOST_STEPS, Attempt, PolicyCorpus, Stated
-from genprm.lab.program import Expression, number
+from genprm.lab.program import Expression, Node, number
 from genprm.lab.teacher import Teacher
 from genprm.lab.world import Kind, WorldProblem, WorldStep
 from genprm.rationale.format import ANALYZE_END, CODE_END, CODE_START, OUTPUT_HEAD, OUTPUT_TAIL, VERIFY_END, Rationale
@@ -99,21 +99,34 @@ def _exchanged(attempt: Attempt, rng: random.Random) -> Attempt | None:
         node for node in attempt.problem.nodes
         if node.because and all(text.startswith(f"{node.name} ") for text in (node.because[0], node.claim))
     ]  # fmt: skip
-    places = [place for place, one in enumerate(attempt.stated[:-1]) if one.node in told]
+    last = len(attempt.stated) - 1
+    places = [place for place, one in enumerate(attempt.stated) if one.node in told]
     rng.shuffle(places)
     for place in places:
         node = attempt.stated[place].node
         others = [other for other in told if other.value != node.value]
         if others:
             other = rng.choice(others)
-            sentence = other.because[0].replace(other.name, node.name, 1).removesuffix(".")
-            claimed = Fraction(other.value)
-            wrong = replace(attempt.stated[place], expression=other.expression, claimed=claimed, wrong=True)
-            claim = node.claim.format(v=f"{other.expression.text()} = {number(claimed)}")
+            wrong = replace(
+                attempt.stated[place], expression=other.expression, claimed=Fraction(other.value), wrong=True
+            )
             steps, stated = list(attempt.steps), list(attempt.stated)
-            steps[place], stated[place] = f"{sentence}, so {claim}.", wrong
+            steps[place], stated[place] = _told_of(node, other, rng, last=place == last), wrong
             return Attempt(attempt.problem, tuple(stated), tuple(steps))
     return None
+
+
+def _told_of(node: Node, other: Node, rng: random.Random, *, last: bool) -> str:
+    """A step that says of ``node`` what the story says of ``other``, mostly in a quotation, sometimes compared with
+    itself."""
+    calculation = f"{other.expression.text()} = {number(Fraction(other.value))}"
+    claim = node.claim.format(v=calculation)
+    sentence = other.because[0].replace(other.name, node.name, 1).removesuffix(".")
+    if rng.random() < 0.2:
+        named = [operand.name for operand in other.expression.operands if operand.name]
+        sentence = re.sub(rf"\b{named[0]}\b", node.name, sentence) if named else sentence
+    step = f"{sentence}, so {claim}." if rng.random() < 0.7 else f"{claim}."
+    return f"{step} The answer is \\boxed{{{number(Fraction(other.value))}}}." if last else step
 
 
 def _judged(read: Sequence[Stated], label: int) -> tuple[Segment, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genprm import resources
 from genprm.errors import MissingDependency, ModelError
 from genprm.recipes import LlamaShape, LoraOptions, Training
 
@@ -76,7 +77,7 @@ def opened_tokenizer(
 
     kept = out / "tokenizer"
     if options.model.base is not None:
-        hf = load_tokenizer(options.model.base)
+        hf = load_tokenizer(resources.model(options.model.base))
     elif kept.is_dir():
         from transformers import AutoTokenizer
 
@@ -104,10 +105,11 @@ def opened_model(options: Training, tokenizer: PreTrainedTokenizerBase, kind: Ca
     base = options.model.base
     if base is None:
         return kind(LlamaConfig)(llama_config(options.model.shape, tokenizer))
+    place = resources.model(base)
     try:
         with quiet():  # a base model has no reward head, and need not be told so
-            config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-            model = kind(type(config)).from_pretrained(base, config=config)
+            config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            model = kind(type(config)).from_pretrained(place, config=config)
     except (OSError, ValueError) as error:
         raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
