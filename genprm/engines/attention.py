@@ -8,6 +8,8 @@ gets the step's ``Plan`` as a keyword argument of the model's forward.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from genprm.engines.kv import KVSlots, Row
@@ -17,10 +19,28 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "genprm_ragged"
+_FEWEST, _SHORTEST = 3, 32
+"""Rows, and keys that they share, from which on shared keys are read once for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """Rows of one token, one after the other in the plan, that begin with the same ``shared`` tokens."""
+
+    first: int
+    count: int
+    slot: int
+    """Of any of them: the shared keys are read here."""
+    shared: int
+    slots: torch.Tensor
+    tail: int
+    """Keys of the longest one after the shared ones."""
+    mask: torch.Tensor
+    """Added to the scores of the keys after the shared ones: ``[count, 1, 1, tail]``, 0 or minus infinity."""
 
 
 class Plan:
-    """Where the tokens of one step belong. ``rows`` with one token come first."""
+    """Where the tokens of one step belong. ``rows`` with one token come first, those of a family beside each other."""
 
     def __init__(self, kv: KVSlots, rows: Sequence[Row], *, batched: bool) -> None:
         import torch
@@ -36,7 +56,27 @@ class Plan:
         positions = [place for row in self.rows for place in range(row.start, row.start + row.count)]
         self.slots = torch.tensor(slots, device=device)
         self.positions = torch.tensor(positions, device=device)
+        self.places = kv.places(self.slots, self.positions)
+        self.siblings = () if batched else self._siblings()
         self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
+
+    def _siblings(self) -> tuple[Siblings, ...]:
+        """The families that are worth an attention of their own."""
+        import torch
+
+        found, first = [], 0
+        for _, members in groupby(self.singles, key=lambda row: (row.family, row.shared)):
+            rows = list(members)
+            shared = rows[0].shared
+            if len(rows) >= _FEWEST and shared >= _SHORTEST:
+                tails = torch.tensor([row.start + 1 - shared for row in rows])
+                longest = int(tails.max())
+                hidden = torch.arange(longest) >= tails.unsqueeze(1)
+                mask = torch.zeros(hidden.shape, dtype=self.kv.geometry.dtype).masked_fill_(hidden, -torch.inf)
+                slots = self.slots[first : first + len(rows)]
+                found.append(Siblings(first, len(rows), rows[0].slot, shared, slots, longest, mask[:, None, None]))
+            first += len(rows)
+        return tuple(found)
 
     def long_mask(self, number: int, window: int | None) -> torch.Tensor:
         """Which keys (all of the row's) each new token of a long row sees: ``[count, keys]``."""
@@ -96,7 +136,7 @@ def _ragged_attention(
             raise ModelError(f"the model's attention uses '{name}', which the transformers engine does not support")
     plan.layers_seen += 1
     tokens, heads = query.shape[2], query.shape[1]
-    plan.kv.write(module.layer_idx, plan.slots, plan.positions, key[0].transpose(0, 1), value[0].transpose(0, 1))
+    plan.kv.write(module.layer_idx, plan.places, key[0], value[0])
     parts: list[torch.Tensor] = []
     if plan.singles:
         # The query heads that share a key head are laid out as that head's queries, so no key is repeated.
@@ -105,7 +145,7 @@ def _ragged_attention(
             .transpose(0, 1)
             .reshape(len(plan.singles), key.shape[1], heads // key.shape[1], -1)
         )
-        attend = _batched_singles if plan.batched else _single_by_single
+        attend = _batched_singles if plan.batched else _singles
         parts.append(
             attend(plan, module.layer_idx, singles, scaling, sliding_window).reshape(len(plan.singles), heads, -1)
         )
@@ -115,16 +155,34 @@ def _ragged_attention(
     return joined.reshape(1, tokens, heads, -1), None
 
 
-def _single_by_single(
-    plan: Plan, layer: int, queries: torch.Tensor, scaling: float | None, window: int | None
+def _singles(plan: Plan, layer: int, queries: torch.Tensor, scaling: float | None, window: int | None) -> torch.Tensor:
+    """Rows of one token: families together, the others row by row."""
+    import torch
+
+    if not plan.siblings or window is not None:
+        return _row_by_row(plan, layer, queries, scaling, window, 0, len(plan.singles))
+    parts, done = [], 0
+    for family in plan.siblings:
+        if family.first > done:
+            parts.append(_row_by_row(plan, layer, queries, scaling, None, done, family.first))
+        parts.append(_family(plan.kv, layer, queries, scaling, family))
+        done = family.first + family.count
+    if done < len(plan.singles):
+        parts.append(_row_by_row(plan, layer, queries, scaling, None, done, len(plan.singles)))
+    return torch.cat(parts)
+
+
+def _row_by_row(
+    plan: Plan, layer: int, queries: torch.Tensor, scaling: float | None, window: int | None, start: int, end: int
 ) -> torch.Tensor:
-    """Row by row: reads each row's keys once and nothing else, which is what counts on a CPU."""
+    """Reads each row's keys once and nothing else, which is what counts on a CPU."""
     import torch
 
     attend = torch.nn.functional.scaled_dot_product_attention
     keys, values = plan.kv.key_rows[layer], plan.kv.value_rows[layer]
     parts = []
-    for number, row in enumerate(plan.singles):
+    for number in range(start, end):
+        row = plan.singles[number]
         first = 0 if window is None else max(0, row.start + 1 - window)
         length = row.start + 1 - first
         parts.append(
@@ -136,6 +194,35 @@ def _single_by_single(
             )
         )
     return torch.cat(parts)
+
+
+def _family(kv: KVSlots, layer: int, queries: torch.Tensor, scaling: float | None, family: Siblings) -> torch.Tensor:
+    """The queries of all members against the shared keys in one call, each member's against its own keys in another;
+    the two softmaxes are joined by their log-sum-exps. A CPU waits for memory here, and so reads the shared keys once.
+    """
+    import torch
+
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    own = queries.narrow(0, family.first, family.count)
+    count, heads, group, width = own.shape
+    together = own.transpose(0, 1).reshape(1, heads, count * group, width)
+    shared, shared_mass = attend(
+        together,
+        kv.key_rows[layer][family.slot].narrow(2, 0, family.shared),
+        kv.value_rows[layer][family.slot].narrow(2, 0, family.shared),
+        scale=scaling,
+    )
+    tail, tail_mass = attend(
+        own,
+        kv.keys[layer].narrow(2, family.shared, family.tail).index_select(0, family.slots),
+        kv.values[layer].narrow(2, family.shared, family.tail).index_select(0, family.slots),
+        attn_mask=family.mask,
+        scale=scaling,
+    )
+    shared = shared.view(heads, count, group, width).transpose(0, 1)
+    shared_mass = shared_mass.view(heads, count, group).transpose(0, 1)
+    weight = torch.sigmoid(shared_mass - tail_mass).unsqueeze(-1).to(tail.dtype)
+    return torch.lerp(tail, shared, weight)
 
 
 def _batched_singles(

@@ -42,11 +42,16 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``count`` new tokens of the sequence in ``slot``, the first at position ``start``."""
+    """``count`` new tokens of the sequence in ``slot``, the first at position ``start``.
+
+    Rows of one ``family`` (0: none) have the same first ``shared`` tokens, all of them computed.
+    """
 
     slot: int
     start: int
     count: int
+    family: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,10 @@ class KVSlots:
     NOTHING = Prefix(0, 0, 0)
 
     def __init__(self, geometry: Geometry, count: int, capacity: int) -> None:
-        import torch
-
         self.count, self.capacity, self.geometry = count, capacity, geometry
         shape = (count, geometry.heads, capacity, geometry.head_dim)
-        # Untouched memory costs nothing on a CPU, but batched attention on a GPU reads (and masks) unused places,
-        # where a stray NaN would survive the mask.
-        make = torch.empty if geometry.device.type == "cpu" else torch.zeros
-        self.keys = [make(shape, dtype=geometry.dtype, device=geometry.device) for _ in range(geometry.layers)]
-        self.values = [make(shape, dtype=geometry.dtype, device=geometry.device) for _ in range(geometry.layers)]
+        self.keys = [_zeros(shape, geometry) for _ in range(geometry.layers)]
+        self.values = [_zeros(shape, geometry) for _ in range(geometry.layers)]
         # One view per slot and layer, made once: slicing is a visible cost when every row does it in every layer.
         self.key_rows = [[layer.narrow(0, slot, 1) for slot in range(count)] for layer in self.keys]
         self.value_rows = [[layer.narrow(0, slot, 1) for slot in range(count)] for layer in self.values]
@@ -147,14 +147,32 @@ class KVSlots:
             store[destination, :, :length] = store[source, :, :length]
         return length
 
-    def write(
-        self, layer: int, slots: torch.Tensor, positions: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
-    ) -> None:
-        """Store the keys and values (``[tokens, kv_heads, head_dim]``) of tokens at their slots and positions."""
-        if keys.shape[1:] != self.keys[layer].shape[1::2] or values.shape != keys.shape:
+    def places(self, slots: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Where tokens' keys and values are stored, head after head: for ``write`` in every layer."""
+        import torch
+
+        heads = torch.arange(self.geometry.heads, device=slots.device).unsqueeze(1)
+        return ((slots * self.geometry.heads + heads) * self.capacity + positions).reshape(-1)
+
+    def write(self, layer: int, places: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Store the keys and values (``[kv_heads, tokens, head_dim]``) of tokens at their ``places``."""
+        if keys.shape[::2] != self.keys[layer].shape[1::2] or values.shape != keys.shape:
             raise ModelError(
-                f"layer {layer} has keys of shape {tuple(keys.shape[1:])} where the model's configuration says "
-                f"{tuple(self.keys[layer].shape[1::2])}; this architecture is not supported by the transformers engine"
+                f"layer {layer} has keys of {keys.shape[0]} heads of {keys.shape[2]} where the model's configuration "
+                f"says {self.geometry.heads} of {self.geometry.head_dim}; this architecture is not supported by the "
+                "transformers engine"
             )
-        self.keys[layer][slots, :, positions] = keys
-        self.values[layer][slots, :, positions] = values
+        width = self.geometry.head_dim
+        self.keys[layer].view(-1, width).index_copy_(0, places, keys.reshape(-1, width))
+        self.values[layer].view(-1, width).index_copy_(0, places, values.reshape(-1, width))
+
+
+def _zeros(shape: tuple[int, ...], geometry: Geometry) -> torch.Tensor:
+    """Zeros, since attention reads unused places too, where a stray NaN would survive the mask. On a CPU they are the
+    system's own, which cost nothing until they are written."""
+    import torch
+
+    if geometry.device.type != "cpu":
+        return torch.zeros(shape, dtype=geometry.dtype, device=geometry.device)
+    raw = np.zeros(int(np.prod(shape)) * geometry.dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(raw).view(geometry.dtype).view(shape)

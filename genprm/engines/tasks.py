@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """One call in the batch. ``position`` tokens of it are computed, ``pending`` more are to be fed."""
+    """One call in the batch. ``position`` tokens of it are computed, ``pending`` more are to be fed.
 
-    __slots__ = ("_tokens", "cancelled", "future", "position", "prompt", "result", "slot")
+    Tasks of one ``family`` have the same prompt.
+    """
+
+    __slots__ = ("_tokens", "cancelled", "family", "future", "position", "prompt", "result", "slot")
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self.prompt = np.fromiter(prompt, dtype=np.int64, count=len(prompt))
         self._tokens = list(prompt)
         self.slot = -1
+        self.family = 0
         self.position = 0
         self.cancelled = False
         self.future: asyncio.Future[Any] | None = None

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genprm.engines import attention, loading, sampling
 from genprm.engines.base import Completion, GenerationRequest
 from genprm.engines.kv import Geometry, KVSlots, Row
@@ -173,6 +175,7 @@ class _Worker:
         self._incoming: list[Task] = []
         self._waiting: deque[Task] = deque()
         self._running: list[Task] = []
+        self._families = 0
         self._refusal: str | None = None
         size = sum(parameter.nbytes for parameter in network.parameters())
         self._threads = torch.get_num_threads()
@@ -257,18 +260,27 @@ class _Worker:
                 held.append(task)
                 continue
             task.slot = kv.claim(task.prompt, prefix)
+            task.family = self._family(task)
             task.position = int(kv.filled[task.slot])
             self.statistics["prompt_tokens"] += len(task.prompt)
             self.statistics["reused_tokens"] += task.position
             self._running.append(task)
         self._waiting.extendleft(reversed(held))
 
+    def _family(self, task: Task) -> int:
+        """A number for all running tasks with this prompt."""
+        same = next((one for one in self._running if np.array_equal(one.prompt, task.prompt)), None)
+        if same is not None:
+            return same.family
+        self._families += 1
+        return self._families
+
     def _step(self) -> None:
         if not self._running:
             return
         kv = self._slots()
         chosen = self._choose()
-        rows = [Row(task.slot, task.position, count) for task, count in chosen]
+        rows = [Row(task.slot, task.position, count, task.family, len(task.prompt) - 1) for task, count in chosen]
         plan = attention.Plan(kv, rows, batched=kv.geometry.device.type != "cpu")
         ids: list[int] = []
         outputs: list[int] = []
@@ -297,8 +309,8 @@ class _Worker:
                 torch.set_num_threads(wanted)
 
     def _choose(self) -> list[tuple[Task, int]]:
-        """Which tasks take part in this step and with how many tokens; those with one token first."""
-        singles = [(task, 1) for task in self._running if task.pending == 1]
+        """Which tasks take part in this step and with how many tokens; those with one token first, by family."""
+        singles = [(task, 1) for task in sorted(self._running, key=lambda task: task.family) if task.pending == 1]
         longs, budget = [], self._prefill_tokens
         for task in self._running:
             if task.pending > 1 and budget > 0:

@@ -131,9 +131,9 @@ def slots(count: int) -> KVSlots:
 def fill(kv: KVSlots, prompt: np.ndarray) -> int:
     slot = kv.claim(prompt, kv.find(prompt))
     start = int(kv.filled[slot])
-    places = torch.arange(start, len(prompt))
-    data = torch.tensor(prompt[start:], dtype=torch.float32)[:, None, None].expand(-1, 1, 2)
-    kv.write(0, torch.full_like(places, slot), places, data, -data)
+    positions = torch.arange(start, len(prompt))
+    data = torch.tensor(prompt[start:], dtype=torch.float32)[None, :, None].expand(1, -1, 2)
+    kv.write(0, kv.places(torch.full_like(positions, slot), positions), data, -data)
     kv.record([Row(slot, start, len(prompt) - start)], prompt[start:].tolist())
     return slot
 

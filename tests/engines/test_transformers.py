@@ -110,6 +110,28 @@ def test_equal_prompts_that_arrive_together_are_computed_once(folder: Path) -> N
     assert engine.statistics["reused_tokens"] >= 7 * (len(prompt) - 1)
 
 
+def test_completions_of_one_prompt_read_it_together_and_say_what_they_say_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = prompts(2)[0] + tuple(range(3, 103)), tuple(range(50, 150))
+    requests = [
+        GenerationRequest(prompt, max_tokens=5 + 3 * number, seed=number)
+        for number in range(7) for prompt in (first, second, first[: 40 + number])
+    ]  # fmt: skip
+    families: list[int] = []
+    shared = attention._family
+
+    def counted(*given: Any) -> Any:
+        families.append(given[-1].count)
+        return shared(*given)
+
+    monkeypatch.setattr(attention, "_family", counted)
+    together = continuations(engine_of(folder, max_batch=32), requests)
+    assert max(families) == 7
+    monkeypatch.setattr(attention, "_FEWEST", 1000)
+    assert [one.ids for one in together] == [one.ids for one in continuations(engine_of(folder), requests)]
+
+
 def test_few_slots_serve_many_dialogues(folder: Path) -> None:
     tiny = engine_of(folder, kv_gigabytes=0.0002, context_length=256)
     assert tiny._worker._max_batch <= 3
