@@ -29,6 +29,9 @@ def curate(
         str | None, typer.Option(metavar="local|ADDRESS", help="Spread the questions over this Ray cluster.")
     ] = None,
     replicas: Annotated[int | None, typer.Option(help="Engines, with --ray.")] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload what is exported to the hub, as private data sets.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
 ) -> None:
     """Make training data of rollouts."""
@@ -68,6 +71,18 @@ def curate(
         to.print(f"stopped; answers are kept in {out}: run the same command again to continue", soft_wrap=True)
         raise typer.Exit(STOPPED) from None
     _print(found)
+    if push is not None:
+        _push(found, push)
+
+
+def _push(found: Curated, name: str) -> None:
+    """One data set for each format; of several, the format ends the name."""
+    from genprm.curate.export import push_to_hub
+
+    formats = list(found.metrics["exported"])
+    for format in formats:
+        address = push_to_hub(found.path / "export" / format, name if len(formats) == 1 else f"{name}-{format}")
+        console.out().print(Text(f"uploaded: {address}"), soft_wrap=True)
 
 
 def _openings(options: Curation, sandbox: str) -> list[Any]:

@@ -25,7 +25,7 @@ from typing import Any
 from genprm.curate.annotation import Critique
 from genprm.curate.asking import Opening, Opinion, Question, Terms
 from genprm.curate.assembly import Assembled, assemble, known
-from genprm.curate.data_card import Card, StageCost
+from genprm.curate.data_card import Card, Source, StageCost
 from genprm.curate.export import Conversations, ExtraTokens, Format, StepTags, export
 from genprm.curate.filters import Sifted, Stage, sift
 from genprm.curate.options import Curation
@@ -113,6 +113,7 @@ async def curate(
         configuration = Configuration("curate", identity, extent, str(source))
         with RunDirectory.open(out, configuration, solutions, units=UNITS["annotator"], by_id=True) as run:
             run.write_environment(environment(**identity))
+            spent = _spent(run.path)
             for opening in openings:
                 units = run.units if opening.task == "annotator" else run.open_units(UNITS["judge"])
                 worker = await held.get(opening)
@@ -120,14 +121,38 @@ async def curate(
                 wanted = _questions(worker.facts, solutions, samples)
                 if elsewhere is not None:
                     _take_over(units, elsewhere / UNITS[opening.task], wanted)
+                begun_asking = time.monotonic()
                 answers[opening.task] = await _ask(run, units, worker, wanted, on_answer)
+                spent[opening.task] = spent.get(opening.task, 0.0) + time.monotonic() - begun_asking
                 if opening.task == "annotator":
                     tokenizer = worker.facts.tokenizer
             assembled = assemble(solutions, before, answers.get("annotator", {}), answers.get("judge", {}), tokenizer)
             sifted = sift(assembled.candidates, chain)
-            return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options))
+            costs = (*_cost_of_rollouts(source), *_costs_of_asking(assembled, spent))
+            return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options, costs, spent))
     finally:
         await held.aclose()
+
+
+def _spent(folder: Path) -> dict[str, float]:
+    """Seconds that earlier runs which came to their end asked each model for."""
+    path = folder / "metrics.json"
+    timing = json.loads(path.read_text(encoding="utf-8"))["timing"] if path.exists() else {}
+    return dict(timing.get("asking_seconds", {}))
+
+
+def _cost_of_rollouts(source: Path) -> tuple[StageCost, ...]:
+    """What the rollouts took, where their run says so."""
+    path = source / "metrics.json"
+    if not path.exists():
+        return ()
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    tokens = metrics["samples"]["tokens"] + metrics["completions"]["tokens"]
+    return (StageCost("rollouts", "genprm rollout", tokens, metrics["timing"]["seconds_all_runs"]),)
+
+
+def _costs_of_asking(assembled: Assembled, spent: Mapping[str, float]) -> tuple[StageCost, ...]:
+    return tuple(StageCost(name, "genprm curate", tokens, spent.get(name)) for name, tokens in assembled.tokens.items())
 
 
 def _curation(folder: Path) -> Path:
@@ -201,7 +226,10 @@ def _unit(answer: Critique | Opinion) -> dict[str, Any]:
     }
 
 
-def _write(run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Curation) -> Mapping[str, Any]:
+def _write(
+    run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Curation, costs: tuple[StageCost, ...],
+    spent: Mapping[str, float],
+) -> Mapping[str, Any]:  # fmt: skip
     """Everything that is derived."""
     started = time.monotonic()
     write_lines(run.path / "labels.jsonl", (labels_to_dict(one) for one in assembled.labels))
@@ -217,8 +245,9 @@ def _write(run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Cur
         for item in assembled.items
     )
     shutil.rmtree(run.path / "export", ignore_errors=True)
-    costs = tuple(StageCost(name, "genprm curate", tokens, None) for name, tokens in assembled.tokens.items())
-    card = Card(options.title, options.licence, sifted.funnel, stages=costs, seeds={"curation": options.seed})
+    sources = tuple(Source(name, licence) for name, licence in options.sources)
+    seeds = {"curation": options.seed}
+    card = Card(options.title, options.licence, sifted.funnel, sources=sources, stages=costs, seeds=seeds)
     rows = {}
     for name in options.formats if sifted.kept else ():
         rows[name] = export(sifted.kept, run.path / "export" / name, FORMATS[name](), card).rows
@@ -231,7 +260,7 @@ def _write(run: RunDirectory, assembled: Assembled, sifted: Sifted, options: Cur
         "dropped_problems": list(assembled.dropped_problems),
         "exported": rows,
         "tokens": dict(assembled.tokens),
-        "timing": {"derive_seconds": time.monotonic() - started},
+        "timing": {"asking_seconds": dict(spent), "derive_seconds": time.monotonic() - started},
     }
     run.write_metrics(metrics)
     log.info("%s", metrics)

@@ -63,6 +63,8 @@ class Curation(Options):
     decontaminate: dict[str, str] = Field(default_factory=dict)
     """Test sets, by name: a JSONL file or hub name each."""
     formats: tuple[FormatName, ...] = ("conversations",)
+    sources: tuple[tuple[str, str], ...] = ()
+    """What the data is made from (problems, texts of models), each with its licence, for the data card."""
     title: str = "Process supervision curated by genprm"
     licence: str = "unknown"
     seed: int = 0

@@ -29,10 +29,24 @@ def test_labels_become_a_data_set_without_any_model(
     rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["consensus=none", "formats=[step-tags]", "targets=entropy", "target_parameters.eta=2"]
-    assert curate(rollouts, "--out", tmp_path / "run", *options) == 0
+    assert curate(rollouts, "--out", tmp_path / "run", *options, "sources=[[school sums, mit], [solver, none]]") == 0
     shown = capsys.readouterr().out
     assert "rows exported: step-tags" in shown and "rpe_ratio" in shown
-    assert (tmp_path / "run/export/step-tags/README.md").exists()
+    card = (tmp_path / "run/export/step-tags/README.md").read_text()
+    assert "| school sums | mit |" in card and "| rollouts | `genprm rollout` |" in card
+
+
+def test_a_push_uploads_every_format(
+    rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "genprm.curate.export.push_to_hub", lambda folder, name: sent.append((folder.name, name)) or "address"
+    )
+    options = ["consensus=none", "formats=[step-tags, extra-tokens]", "rule=hard"]
+    assert curate(rollouts, "--out", tmp_path / "run", *options, "--push", "me/set") == 0
+    assert sent == [("step-tags", "me/set-step-tags"), ("extra-tokens", "me/set-extra-tokens")]
+    assert capsys.readouterr().out.count("uploaded: address") == 2
 
 
 def test_a_dry_run_writes_nothing(rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
