@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from genprm.curate import RULES, UNKNOWN, Counts, label, label_arrays, spell
 from genprm.errors import InputError
@@ -114,6 +115,18 @@ def test_a_first_error_behind_a_step_without_label_is_unknown() -> None:
     assert found.first_errors().tolist() == [UNKNOWN, UNKNOWN]
     sure = label_arrays(chain((8, 8), (0, 64), (3, 8)), "hard", threshold="0.05", confidence=0.9)
     assert sure.first_errors().tolist() == [0]
+
+
+@patiently
+@given(worlds(), st.floats(-5, 5))
+def test_entropy_labels_rank_steps_as_soft_ones_do(world: list[Problem], eta: float) -> None:
+    """So whatever only ranks (AUROC, the best at a threshold of one's own) cannot tell them apart, whatever eta is."""
+    soft, entropy = (
+        label_arrays(counts(world), rule, **given).values for rule, given in (("soft", {}), ("entropy", {"eta": eta}))
+    )
+    known = ~np.isnan(soft)
+    one, other = soft[known], entropy[known]
+    assert np.array_equal(np.sign(np.subtract.outer(one, one)), np.sign(np.subtract.outer(other, other)))
 
 
 def test_labels_come_back_from_their_records(tmp_path: Path) -> None:
