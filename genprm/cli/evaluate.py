@@ -1,4 +1,4 @@
-"""``genprm evaluate processbench|prmbench|best-of-n IN...``: figures of results in files, with 95 % intervals."""
+"""``genprm evaluate processbench|prmbench|best-of-n|refine IN...``: figures of results, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from genprm.cli import console
 
 evaluate = typer.Typer(
-    help="Figures of results in files: ProcessBench, PRMBench, best-of-n.",
+    help="Figures of results in files: ProcessBench, PRMBench, best-of-n, refinement.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -23,6 +23,10 @@ Inputs = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the intervals and of whatever is drawn.")]
 Out = Annotated[Path | None, typer.Option(help="Write the figures as JSON too.")]
+Gold = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JSONL with labels or answers by id, in place of those of IN."),
+]
 Reference = Annotated[bool, typer.Option("--reference", help="Print published numbers beside ours.")]
 
 
@@ -41,6 +45,7 @@ def processbench(
         bool, typer.Option("--curve", help="F1 of every smaller number of votes, by subsampling.")
     ] = False,
     vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="Of the curve.")] = "mean",
+    gold: Gold = None,
     seed: Seed = 0,
     reference: Reference = False,
     out: Out = None,
@@ -53,9 +58,11 @@ def processbench(
 
     if curve and len(sources) > 1:
         raise InputError(f"--curve is of one run, and here are {len(sources)}; give one IN")
-    found = processbench(sources, threshold="first" if threshold == "first" else number(threshold), seed=seed)
-    curves = scaling_curve(sources[0], vote_rule=vote_rule, seed=seed) if curve else {}
+    value: float | Literal["first"] = "first" if threshold == "first" else number(threshold)
+    found = processbench(sources, threshold=value, gold=gold, seed=seed)
+    curves = scaling_curve(sources[0], vote_rule=vote_rule, gold=gold, seed=seed) if curve else {}
     to = console.out()
+    figures.print_gold(to, found.gold)
     figures.print_processbench(to, found, curves)
     if reference:
         first = found.runs[0]
@@ -70,6 +77,7 @@ def processbench(
 def prmbench(
     sources: Inputs,
     threshold: Annotated[str, typer.Option(help="A reward below it says No.")] = "0.5",
+    gold: Gold = None,
     seed: Seed = 0,
     reference: Reference = False,
     out: Out = None,
@@ -78,8 +86,9 @@ def prmbench(
     from genprm.cli import figures
     from genprm.evaluate.prmbench import prmbench
 
-    found = prmbench(sources, threshold=number(threshold), seed=seed)
+    found = prmbench(sources, threshold=number(threshold), gold=gold, seed=seed)
     to = console.out()
+    figures.print_gold(to, found.gold)
     figures.print_prmbench(to, found)
     if reference:
         figures.print_reference(to, "prmbench", {"PRMScore": found.runs[0].overall.prm_score.value})
@@ -93,6 +102,7 @@ def best_of_n(
     weights: Annotated[
         Literal["min", "mean", "product", "last"], typer.Option(help="Score that the weighted vote sums.")
     ] = "min",
+    gold: Gold = None,
     seed: Seed = 0,
     reference: Reference = False,
     out: Out = None,
@@ -101,11 +111,31 @@ def best_of_n(
     from genprm.cli import figures
     from genprm.evaluate.best_of_n import best_of_n
 
-    found = best_of_n(sources, n=n, weights=weights, seed=seed)
+    found = best_of_n(sources, n=n, weights=weights, gold=gold, seed=seed)
     to = console.out()
+    figures.print_gold(to, found.gold)
     figures.print_best_of_n(to, found)
     if reference:
         figures.print_reference(to, "best-of-n")
+    write(out, found.as_dict())
+
+
+@evaluate.command("refine")
+def refine(
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories of genprm critique.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A control: another critique of the same solutions. May be given again."),
+    ] = None,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Right answers before and after every round of critique. Several DIR: other sampling seeds."""
+    from genprm.cli import refined
+    from genprm.evaluate.refine import refine
+
+    found = refine(sources, against=against or (), seed=seed)
+    refined.print_refine(console.out(), found)
     write(out, found.as_dict())
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genprm.evaluate.best_of_n import BestOfN, BestOfNRuns
     from genprm.evaluate.calibration import Calibration
     from genprm.evaluate.compare import Comparison
+    from genprm.evaluate.gold import GoldUse
     from genprm.evaluate.prmbench import PRMBench
     from genprm.evaluate.processbench import F1Result, Report
     from genprm.evaluate.statistics import Interval, Spread
@@ -39,6 +40,14 @@ def say(to: Console, sentence: str) -> None:
 def shown(figure: Interval | Spread | None) -> str:
     """A figure with its interval."""
     return NONE if figure is None else figure.describe()
+
+
+def print_gold(to: Console, use: GoldUse | None) -> None:
+    """What a file of labels and answers was used for."""
+    from genprm.evaluate.gold import sentences
+
+    for line in () if use is None else sentences(use):
+        say(to, line)
 
 
 def print_best_of_n(to: Console, found: BestOfNRuns) -> None:

@@ -2,9 +2,11 @@
 
 ``scored`` reads run directories and JSONL files · ``processbench``, ``scaling`` (fewer votes), ``benchmark`` (subsets,
 seeds), ``thresholds``, ``breakdown`` · ``prmbench`` · ``best_of_n`` with ``samples``, ``answers``, ``estimators`` and
-``voting`` · ``compare`` with ``permutation`` · ``diagnostics`` · ``statistics`` · ``reference``: published numbers
+``voting`` · ``refine`` with ``refined`` · ``gold``: labels from another file · ``compare`` with ``permutation`` ·
+``diagnostics`` · ``statistics`` · ``reference``: published numbers
 
-The verbs call ``benchmark.processbench``, ``prmbench.prmbench``, ``best_of_n.best_of_n`` and ``compare.compare``.
+The verbs call ``benchmark.processbench``, ``prmbench.prmbench``, ``best_of_n.best_of_n``, ``refine.refine`` and
+``compare.compare``.
 """
 
 from genprm.evaluate.benchmark import Benchmark
@@ -12,6 +14,7 @@ from genprm.evaluate.best_of_n import BestOfN, BestOfNRuns
 from genprm.evaluate.compare import Comparison
 from genprm.evaluate.prmbench import PRMBench
 from genprm.evaluate.processbench import F1Result, Report, evaluate_run, pass_at_1, recall, score
+from genprm.evaluate.refine import Refine
 from genprm.evaluate.statistics import Interval, Spread, auroc, f1_difference
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "F1Result",
     "Interval",
     "PRMBench",
+    "Refine",
     "Report",
     "Spread",
     "auroc",

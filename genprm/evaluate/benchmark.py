@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from genprm.errors import InputError
+from genprm.evaluate.gold import GoldUse, read_all
 from genprm.evaluate.processbench import Report, evaluate_results, hits, labelled, with_error
-from genprm.evaluate.scored import Results, Scored, read_results
+from genprm.evaluate.scored import Results, Scored
 from genprm.evaluate.statistics import Interval, Spread, f1_draws, interval, spread
 from genprm.evaluate.thresholds import best_threshold
 from genprm.verdicts import THRESHOLD
@@ -44,6 +45,7 @@ class Benchmark:
     runs: tuple[BenchmarkRun, ...]
     spreads: Mapping[str, Spread]
     """F1 over runs of each subset and, under ``mean``, of their mean; empty for one run."""
+    gold: GoldUse | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,19 +61,22 @@ class _Part:
         return frozenset(one.solution.id for one in self.scored)
 
 
-def processbench(paths: Sequence[Path], *, threshold: float | Literal["first"] = THRESHOLD, seed: int = 0) -> Benchmark:
+def processbench(
+    paths: Sequence[Path], *, threshold: float | Literal["first"] = THRESHOLD, gold: Path | None = None, seed: int = 0
+) -> Benchmark:
     """The figures of run directories or files.
 
     ``threshold``: rewards below it say that a step is wrong; ``first``: the one with the highest F1 on the first
-    subset, for all of them. Raises ``InputError``.
+    subset, for all of them. ``gold``: labels in place of those of the runs (``gold``). Raises ``InputError``.
     """
-    seeds = _by_seed([part for path in paths for part in _parts(read_results(path))])
+    results, use = read_all(paths, gold)
+    seeds = _by_seed([part for result in results for part in _parts(result)])
     runs = tuple(_figures(subsets, threshold, seed) for subsets in seeds)
     if len(runs) == 1:
-        return Benchmark(runs, {})
+        return Benchmark(runs, {}, use)
     spreads = {name: spread([run.subsets[name].maj.f1.value for run in runs]) for name in runs[0].subsets}
     means = [run.mean_f1.value for run in runs if run.mean_f1 is not None]
-    return Benchmark(runs, {**spreads, "mean": spread(means)} if means else spreads)
+    return Benchmark(runs, {**spreads, "mean": spread(means)} if means else spreads, use)
 
 
 def _parts(results: Results) -> list[tuple[str, _Part]]:

@@ -23,8 +23,9 @@ from genprm.errors import InputError
 from genprm.evaluate.calibration import Calibration
 from genprm.evaluate.diagnostics import answer_calibration, last_minimum
 from genprm.evaluate.estimators import best_of, pass_at, whole_weights
+from genprm.evaluate.gold import GoldUse, read_all
 from genprm.evaluate.samples import Samples, collect, same_problems, scored_mask
-from genprm.evaluate.scored import Results, read_results
+from genprm.evaluate.scored import Results
 from genprm.evaluate.statistics import (
     RESAMPLES,
     Floats,
@@ -79,22 +80,25 @@ class BestOfNRuns:
     mean: Spread | None
     curves: Mapping[str, tuple[Spread, ...]]
     """Mean and standard deviation over runs; empty for one run."""
+    gold: GoldUse | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def best_of_n(
-    paths: Sequence[Path], *, n: int | None = None, weights: str = "min", seed: int = 0, resamples: int = RESAMPLES
-) -> BestOfNRuns:
+    paths: Sequence[Path], *, n: int | None = None, weights: str = "min", gold: Path | None = None, seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> BestOfNRuns:  # fmt: skip
     """The figures of run directories or files on the same problems, for N' = 1 to ``n``.
 
     ``n``: at most the samples of the problem with the fewest, which is the default. ``weights``: the aggregation that
-    the weighted vote sums, where steps have rewards. Raises ``InputError``.
+    the weighted vote sums, where steps have rewards. ``gold``: answers in place of those of the runs (``gold``).
+    Raises ``InputError``.
     """
     if n is not None and n < 1:
         raise InputError(f"n is {n}; it must be at least 1")
-    results = [read_results(path) for path in paths]
+    results, use = read_all(paths, gold)
     sampled = [collect(one, n or 1) for one in results]
     same_problems(sampled, [str(path) for path in paths])
     largest = n or min(one.correct.shape[1] for run in sampled for one in run)
@@ -103,13 +107,13 @@ def best_of_n(
         _figures(result, one, sizes, weights, seed, resamples) for result, one in zip(results, sampled, strict=True)
     )
     if len(runs) == 1:
-        return BestOfNRuns(runs, None, {})
+        return BestOfNRuns(runs, None, {}, use)
     curves = {
         name: tuple(spread([run.curves[name][place].value for run in runs]) for place in range(len(sizes)))
         for name in runs[0].curves
         if all(name in run.curves for run in runs)
     }
-    return BestOfNRuns(runs, spread([run.mean.value for run in runs]), curves)
+    return BestOfNRuns(runs, spread([run.mean.value for run in runs]), curves, use)
 
 
 def _figures(

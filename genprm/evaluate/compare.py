@@ -19,7 +19,7 @@ import numpy as np
 from genprm.errors import InputError
 from genprm.evaluate.estimators import best_of
 from genprm.evaluate.permutation import holm, permutation_p
-from genprm.evaluate.prmbench import FN, FP, WITH_ERROR, counts_of, figures_of, pair_of
+from genprm.evaluate.prmbench import CORRECT, FN, FP, categories, counts_of, figures_of, pair_of
 from genprm.evaluate.processbench import hits, labelled, with_error
 from genprm.evaluate.samples import collect
 from genprm.evaluate.scored import Results, Scored, read_results
@@ -154,9 +154,9 @@ def _on_labels(results: Results, threshold: float) -> Measured:
 
 
 def _on_steps(results: Results, threshold: float) -> Measured:
-    table = counts_of(results, threshold).astype(float)
-    chosen = np.flatnonzero(table[:, WITH_ERROR])
-    table = table[chosen]
+    counts = counts_of(results, threshold)
+    chosen = np.flatnonzero([name != CORRECT for name in categories(results, counts)])
+    table = counts[chosen].astype(float)
     right = (table[:, FP] + table[:, FN] == 0).astype(float)
     known = [results.scored[place] for place in chosen]
     measured = _of_solutions(known, right, table, lambda sums: figures_of(sums)[:, 0], None, "PRMScore")

@@ -2,7 +2,9 @@
 
 A solution with an error names all its wrong steps in ``error_steps`` (0-based) and its category in ``classification``;
 ``label`` is the first of them. The solution that it was made from has no error. As PRMBench counts, the figures of all
-categories together are over the solutions with an error; those without one are a category of their own, ``correct``.
+categories together are over the solutions that were made for it: those with an error, and second right solutions
+(``multi_solutions``). The ones that they were made from are a category of their own, ``correct``. genprm verify reads
+PRMBench's own rows.
 
 Steps whose reward is at least the threshold are called right. With right steps as the positive class and TP, FP, TN, FN
 summed over steps: F1 = 2 TP / (2 TP + FP + FN), negative F1 = 2 TN / (2 TN + FN + FP), PRMScore = (F1 + negative F1)/2,
@@ -20,12 +22,15 @@ from typing import Any
 import numpy as np
 
 from genprm.errors import InputError
-from genprm.evaluate.scored import Results, Scored, read_results
+from genprm.evaluate.gold import GoldUse, read_all
+from genprm.evaluate.scored import Results, Scored
 from genprm.evaluate.statistics import Floats, Interval, Ints, Spread, intervals, ratio, spread, units
 from genprm.verdicts import THRESHOLD
 
 CORRECT = "correct"
 """The category of solutions without an error."""
+MADE_RIGHT = "multi_solutions"
+"""PRMBench's category of solutions that were made without an error: of these a verifier must not be wary."""
 FIGURES = ("prm_score", "f1", "negative_f1", "accuracy", "first_error")
 
 
@@ -54,7 +59,7 @@ class PRMBenchRun:
     beyond: int
     """Solutions that name a wrong step behind their last one."""
     pairs: int
-    """Units of resampling with a solution with an error and one without; see ``pair_of``."""
+    """Units of resampling with a solution that was made for PRMBench and one that it was made from; see ``pair_of``."""
     overall: Category
     categories: Mapping[str, Category]
 
@@ -66,14 +71,18 @@ class PRMBench:
     runs: tuple[PRMBenchRun, ...]
     spreads: Mapping[str, Mapping[str, Spread]]
     """By category (``overall`` among them) and figure; empty for one run."""
+    gold: GoldUse | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def prmbench(paths: Sequence[Path], *, threshold: float = THRESHOLD, seed: int = 0) -> PRMBench:
-    """The figures of run directories or files on the same solutions. Raises ``InputError``."""
-    results = [read_results(path) for path in paths]
+def prmbench(
+    paths: Sequence[Path], *, threshold: float = THRESHOLD, gold: Path | None = None, seed: int = 0
+) -> PRMBench:
+    """The figures of run directories or files on the same solutions. ``gold``: wrong steps in place of those of the
+    runs (``gold``). Raises ``InputError``."""
+    results, use = read_all(paths, gold)
     ids = [{one.solution.id for one in result.scored} for result in results]
     for result, found in zip(results[1:], ids[1:], strict=True):
         if found != ids[0]:
@@ -83,29 +92,29 @@ def prmbench(paths: Sequence[Path], *, threshold: float = THRESHOLD, seed: int =
             )
     runs = tuple(_run(result, threshold, seed) for result in results)
     if len(runs) == 1:
-        return PRMBench(runs, {})
+        return PRMBench(runs, {}, use)
     every = [{"overall": run.overall, **run.categories} for run in runs]
-    return PRMBench(runs, {name: _spreads([one[name] for one in every]) for name in every[0]})
+    return PRMBench(runs, {name: _spreads([one[name] for one in every]) for name in every[0]}, use)
 
 
 def _run(results: Results, threshold: float, seed: int) -> PRMBenchRun:
     table = counts_of(results, threshold)
-    chosen = (table[:, WITH_ERROR] > 0).tolist()
-    names = [_category(one, erroneous) for one, erroneous in zip(results.scored, chosen, strict=True)]
+    names = categories(results, table)
+    chosen = [name != CORRECT for name in names]
     problems = [pair_of(one) for one in results.scored]
-    with_error = {problem for problem, erroneous in zip(problems, chosen, strict=True) if erroneous}
-    without = {problem for problem, erroneous in zip(problems, chosen, strict=True) if not erroneous}
+    made = {problem for problem, is_made in zip(problems, chosen, strict=True) if is_made}
+    given = {problem for problem, is_made in zip(problems, chosen, strict=True) if not is_made}
 
     def figures(member: Sequence[bool]) -> Category:
         places = np.flatnonzero(member)
         return _figures(table[places], [problems[place] for place in places], seed)
 
-    categories = {name: figures([own == name for own in names]) for name in sorted(set(names), key=_last_if_correct)}
+    by_name = {name: figures([own == name for own in names]) for name in sorted(set(names), key=_last_if_correct)}
     beyond = sum(
         any(step >= len(one.solution.steps) for step in one.solution.extra.get("error_steps") or ())
         for one in results.scored
     )
-    return PRMBenchRun(str(results.path), beyond, len(with_error & without), figures(chosen), categories)
+    return PRMBenchRun(str(results.path), beyond, len(made & given), figures(chosen), by_name)
 
 
 def counts_of(results: Results, threshold: float = THRESHOLD) -> Ints:
@@ -116,9 +125,16 @@ def counts_of(results: Results, threshold: float = THRESHOLD) -> Ints:
     return table
 
 
+def categories(results: Results, table: Ints) -> list[str]:
+    """Of each solution; ``CORRECT`` for those that were not made for PRMBench. ``table``: what ``counts_of`` gave."""
+    return [_category(one, bool(row[WITH_ERROR])) for one, row in zip(results.scored, table, strict=True)]
+
+
 def pair_of(one: Scored) -> Hashable:
-    """What a solution with an error and the one that it was made from share: their ids but for the ending. Where ids
-    have none, the problem; its text may differ within a pair, since some categories change the question."""
+    """What a solution with an error and the one that it was made from share: ``problem_id``, or their ids but for the
+    ending. Where there is neither, the problem; its text may differ within a pair, since some categories change it."""
+    if one.solution.problem_id:
+        return one.solution.problem_id
     stem, _, ending = one.solution.id.rpartition("-")
     return stem if ending in ("modified", "original") and stem else one.problem
 
@@ -190,7 +206,9 @@ def figures_of(sums: Floats) -> Floats:
 
 def _category(one: Scored, erroneous: bool) -> str:
     named = one.solution.extra.get("classification")
-    return CORRECT if not erroneous else named if isinstance(named, str) and named else "error"
+    if not erroneous:
+        return MADE_RIGHT if named == MADE_RIGHT else CORRECT
+    return named if isinstance(named, str) and named else "error"
 
 
 def _last_if_correct(name: str) -> tuple[bool, str]:

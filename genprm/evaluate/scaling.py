@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from genprm.errors import InputError
+from genprm.evaluate.gold import read_all
 from genprm.evaluate.processbench import F1Result, f1_of, hits, labelled
-from genprm.evaluate.scored import Predicted, read_results, votes_of_items
+from genprm.evaluate.scored import Predicted, votes_of_items
 from genprm.evaluate.statistics import Floats
 from genprm.types import Vote
 from genprm.verdicts import THRESHOLD, VoteRule, said
@@ -20,8 +21,10 @@ SUBSETS = 2000
 """Drawn for each number of votes, where there are more; up to 12 votes there are not."""
 
 
-def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> dict[int, F1Result]:
-    """F1 of Maj@n for n = 1 to the votes of the run.
+def scaling_curve(
+    run: Path, *, vote_rule: VoteRule = "mean", gold: Path | None = None, seed: int = 0
+) -> dict[int, F1Result]:
+    """F1 of Maj@n for n = 1 to the votes of the run. ``gold``: labels in place of those of the run (``gold``).
 
     A solution's hit is the share of subsets of n votes that name its label; accuracies are the means of hits, and F1
     is taken of the accuracies. So both accuracies are unbiased; at n = 1 this F1 is at least the mean of the votes' own
@@ -30,7 +33,7 @@ def scaling_curve(run: Path, *, vote_rule: VoteRule = "mean", seed: int = 0) -> 
     Raises ``InputError`` for a run that is not complete: one whose votes are missing, or that stopped voting early,
     would make small n look better than it is.
     """
-    results = read_results(run)
+    (results,), _ = read_all([run], gold)
     if not results.is_run:
         raise InputError(f"{run} is a file, which keeps no votes; a curve needs the run directory of genprm verify")
     known = labelled(results)

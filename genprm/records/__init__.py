@@ -3,6 +3,7 @@
 ``solutions``  one solution record (a superset of ProcessBench) to a ``Solution`` and back
 ``results``    votes and items to dicts and back
 ``inputs``     a JSONL file, ``hub:name[:config]:split`` or ``-`` to solutions
+``prmbench``   rows of PRMBench as the solutions that they hold
 ``curation``   rollouts and labels to dicts and back
 ``answers``    the final answer of a solution, extracted where the record does not give it
 ``answering``  the program that finds and compares answers under a deadline

@@ -1,8 +1,8 @@
 """Solutions from data sets of the Hugging Face hub: ``name[:config]:split``.
 
-Two column shapes are known: rows with ``problem`` and ``steps`` or ``solution`` (Qwen/ProcessBench: taken as they
-are) and rows with ``question`` and ``answer`` whose last line is ``#### result`` (openai/gsm8k: the reference
-solution is split into lines, calculator annotations ``<<48/2=24>>`` removed).
+Three column shapes are known: rows with ``problem`` and ``steps`` or ``solution`` (Qwen/ProcessBench: taken as they
+are), rows with ``question`` and ``answer`` whose last line is ``#### result`` (openai/gsm8k: the reference solution is
+split into lines, calculator annotations ``<<48/2=24>>`` removed) and those of hitsmy/PRMBench_Preview (``prmbench``).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genprm.errors import InputError
+from genprm.records import prmbench
 
 ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 FORM = "hub:name:split or hub:name:config:split"
@@ -38,11 +39,12 @@ def read_hub(spec: str, limit: int | None) -> tuple[Iterator[dict[str, Any]], tu
         prefix = f"{name.rpartition('/')[2]}-{split}"
         note = f"{source}: reference solutions split into lines, calculator annotations removed"
         return (gsm8k_record(row, f"{prefix}-{index}") for index, row in enumerate(rows)), (note,), source
-    if "problem" in columns and columns & {"steps", "solution"}:
+    if columns >= prmbench.ROW or ("problem" in columns and columns & {"steps", "solution"}):
         return (dict(row) for row in rows), (), source
     shown = ", ".join(sorted(columns))
     raise InputError(
-        f"{source} has the columns {shown}; needed are problem and steps (or solution), or question and answer"
+        f"{source} has the columns {shown}; needed are problem and steps (or solution), or question and "
+        "answer, or those of PRMBench"
     )
 
 

@@ -1,6 +1,7 @@
 """Where solutions come from: a JSONL file, ``hub:name[:config]:split`` or ``-`` (standard input).
 
-Records that come without an id get one made from their content, so the same record has the same id in every run.
+Records that come without an id get one made from their content, so the same record has the same id in every run. A row
+of PRMBench is read as the two solutions that it holds (``prmbench``).
 What was done to a record beyond reading it is said in ``Loaded.notes``, one sentence each.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from genprm.errors import InputError, RecordError
 from genprm.records.hub import read_hub
 from genprm.records.lines import parse_lines, read_bytes
+from genprm.records.prmbench import Expanded
 from genprm.records.solutions import content_id, solution_from_dict, split_solution
 from genprm.types import Solution
 
@@ -57,7 +59,8 @@ def load_records(
     lines: dict[str, int | None] = {}
     made: list[str] = []
     splits: dict[str, int] = {}
-    for line, row in rows:
+    expanded = Expanded(rows, source)
+    for line, row in expanded:
         solution = solution_from_dict(row, source=source, line=line, judged=judged)
         if row.get("steps") is None:
             how = split_solution(row["solution"])[1]
@@ -75,7 +78,7 @@ def load_records(
             break
     if not solutions:
         raise RecordError("is empty; give at least one record", source=source)
-    said = (*notes, *_notes(splits, made))
+    said = (*notes, *expanded.notes(), *_notes(splits, made))
     return Loaded(tuple(solutions), said, source, {id: line for id, line in lines.items() if line is not None})
 
 

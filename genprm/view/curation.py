@@ -66,6 +66,8 @@ class Asked:
     """How far one model was asked."""
 
     name: str
+    file: str
+    """Where its answers stand."""
     answers: int
     wanted: int | None
 
@@ -100,6 +102,14 @@ class CurationRun:
     def dropped(self, stage: str, reason: str) -> str:
         """The filter that lists what a stage dropped for a reason."""
         return f"dropped-{self.reasons.index((stage, reason))}" if (stage, reason) in self.reasons else "none"
+
+    def dropped_by(self, stage: str) -> str:
+        """The filters that list all that a stage dropped."""
+        return ",".join(self.dropped(*one) for one in self.reasons if one[0] == stage)
+
+    def entered(self, stage: str, stages: Sequence[str]) -> str:
+        """The filters that list what came to a stage: what it dropped, and what it kept."""
+        return ",".join(filter(None, (self.dropped_by(stage), self.survivors(stage, stages))))
 
     def survivors(self, stage: str, stages: Sequence[str]) -> str:
         """The filters that list what a stage kept: what later ones dropped, and what was kept in the end."""
@@ -232,7 +242,7 @@ def _asked(run_dir: Path, solutions: int) -> Iterator[Asked]:
         samples = config.get(f"{name}.samples")
         answers = len({one.record["key"] for one in reading.records(run_dir, file, key=str)})
         if answers or samples:
-            yield Asked(name, answers, solutions * samples if isinstance(samples, int) else None)
+            yield Asked(name, file, answers, solutions * samples if isinstance(samples, int) else None)
 
 
 def _entries(run_dir: Path, run: CurationRun) -> Iterator[Entry]:
@@ -242,12 +252,14 @@ def _entries(run_dir: Path, run: CurationRun) -> Iterator[Entry]:
     name = reading.needed(run_dir, "solutions.jsonl")
     with reading.indices() as open_index:
         items, labelled = open_index(run_dir, "items.jsonl", **_ITEM), open_index(run_dir, "labels.jsonl")
+        asked = [open_index(run_dir, file) for file in _UNITS.values()]
         for line, record in reading.records(run_dir, name, id=str):
             solution = solution_from_dict(record, source=name, line=line)
             item, lines = items.last(solution.id), list(labelled.of(solution.id))
             labels = [labels_from_dict(one.record, source="labels.jsonl", line=one.number) for one in lines]
             places = [f"{name}:{line}", *(f"items.jsonl:{one.number}" for one in (item,) if one)]
             places += [f"labels.jsonl:{one.number}" for one in lines]
+            places += [f"{index.name}:{one.number}" for index in asked for one in index.of(solution.id)]
             yield _entry(solution, None if item is None else item.record, labels, run, places)
 
 

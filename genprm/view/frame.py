@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from genprm.view.bundle import Bundle
 
 _HERE = Path(__file__).parent
+SCRIPTS = ("parts.js", "report.js")
+"""Files beside this one that are the script of a page, in this order."""
 BINS = 20
 """Bars of a histogram."""
 Facts = Sequence[tuple[str, str]]
@@ -68,7 +70,7 @@ def fill(template: str, title: str, *, data: str = "", **parts: Any) -> str:
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
-    script = _beside("report.js")
+    script = "\n".join(map(_beside, SCRIPTS))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
         title=title,

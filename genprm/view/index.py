@@ -27,6 +27,10 @@ _COLUMNS = {
         ("derived", "derived"), ("kept", "kept"), ("dropped", "dropped"), ("code-conflict", "code conflict"),
         ("differ", "sources differ"),
     ),
+    "critique": (
+        ("right-0", "right as given"), ("right", "right at the end"), ("mended", "became right"),
+        ("spoiled", "became wrong"), ("alarm", "false alarms"), ("unfinished", "unfinished"),
+    ),
 }  # fmt: skip
 """Filters that are counted, by verb."""
 _MODELS = ("engine.model", "policy.engine.model", "annotator.model")

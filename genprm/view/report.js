@@ -1,11 +1,9 @@
-// The list of a page, one item of it, filters, search, keys, and annotations. Everything is in the page or in scripts
+// The list of a page, one item of it, filters, keys, and annotations; parts.js stands before it. Everything is in the page or in scripts
 // beside it; every text is set as text, never as HTML. What is shown stands behind the # of the address, so it can be sent.
-"use strict";
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data")?.textContent ?? "null");
 const [ID, GIST, TAGS, CHIP, COLOUR, MARK, STRIP, NUMBERS, STEPS] = Array(9).keys();
 const HEIGHT = 54; // of a row of the list, as in the style sheet
-const HELD = 8; // parts kept in memory
 
 /** An element. `more`: class names after dots, e.g. "span.id"; attributes; children, text or elements. */
 function h(name, attributes = {}, ...children) {
@@ -25,7 +23,6 @@ const two = (value) => (value === null ? "–" : value.toFixed(2));
 // What is shown: f filters (any of them), q words, s sort, i item, t step, v vote (or "all").
 const state = { f: "", q: "", s: "", i: "", t: "", v: "" };
 let shown = []; // indices of rows, in the order of the list
-let deep = new Set(); // items that a search found in parts beside the page
 
 function remember() {
   const set = Object.entries(state).filter(([, value]) => value !== "");
@@ -37,68 +34,10 @@ function recall() {
   for (const key of Object.keys(state)) state[key] = given.get(key) ?? "";
 }
 
-// ---- details
-
-const held = new Map();
-const waiting = new Map();
-window.genprmPart = (part, details) => {
-  held.set(part, details);
-  if (held.size > HELD) held.delete(held.keys().next().value);
-  waiting.get(part)?.resolve(details);
-  waiting.delete(part);
-};
-
-/** The details of a part: a promise where it lies beside the page. */
-function load(part) {
-  const found = data.parts ? data.parts[part] : held.get(part);
-  if (found) return found;
-  if (!waiting.has(part)) {
-    waiting.set(part, resolvers());
-    const script = h("script", { src: `${data.folder}/${part}.js`, onload: () => script.remove() });
-    script.addEventListener("error", () => {
-      waiting.get(part)?.reject(new Error(`${script.getAttribute("src")} is not beside the page; keep the folder with it`));
-      waiting.delete(part);
-    });
-    document.head.append(script);
-  }
-  return waiting.get(part).promise;
-}
-
-/** A promise that is kept elsewhere. */
-function resolvers() {
-  const made = {};
-  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-  return made;
-}
-
-function partOf(index) {
-  let low = 0, high = data.starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (data.starts[middle] <= index) low = middle; else high = middle - 1;
-  }
-  return low;
-}
-
-// ---- filter, search, sort
+// ---- filter and sort; the search is in parts.js
 
 const tagNumbers = new Map(data?.tags.map((tag, number) => [tag, number]));
 const places = new Map(data?.rows.map((row, index) => [row[ID], index]));
-const texts = []; // what a search looks at, by item, once it was looked at
-
-function textOf(value) {
-  if (typeof value === "string") return value;
-  return value && typeof value === "object" ? Object.values(value).map(textOf).join(" ") : "";
-}
-
-function has(index, words) {
-  const row = data.rows[index];
-  if (data.parts) texts[index] ??= `${row[ID]} ${textOf(data.parts[partOf(index)][index - data.starts[partOf(index)]])}`.toLowerCase();
-  else texts[index] ??= `${row[ID]} ${row[GIST]}`.toLowerCase();
-  return words.every((word) => texts[index].includes(word));
-}
-
-const wordsOf = (query) => query.toLowerCase().split(/\s+/).filter(Boolean);
 
 function tagged() {
   if (!state.f) return data.rows.map((_, index) => index);
@@ -132,24 +71,6 @@ function describe(more = "") {
   $("search").value = state.q;
   $("sort").value = state.s;
   $("said").textContent = `${shown.length.toLocaleString("en")} of ${data.rows.length.toLocaleString("en")}${more}`;
-}
-
-/** Look through the parts beside the page, one after another, until the question changes. */
-async function search(query) {
-  const words = wordsOf(query);
-  if (data.parts || !words.length) return;
-  const parts = [...new Set(tagged().map(partOf))];
-  for (const [done, part] of parts.entries()) {
-    const details = await load(part);
-    if (query !== state.q) return;
-    details.forEach((detail, offset) => {
-      const index = data.starts[part] + offset;
-      const text = `${data.rows[index][ID]} ${textOf(detail)}`.toLowerCase();
-      if (words.every((word) => text.includes(word))) deep.add(index);
-    });
-    if (done % 16 === 15 || done === parts.length - 1) choose();
-    if (done < parts.length - 1) describe(`, ${done + 1} of ${parts.length} parts searched`);
-  }
 }
 
 // ---- the list
@@ -202,9 +123,9 @@ async function open(index, step = "", vote = "") {
   reveal();
   try {
     const part = partOf(index);
-    const details = await load(part);
+    const found = await load(part);
     if (row[ID] !== state.i) return; // another one was opened meanwhile
-    current = details[index - data.starts[part]];
+    current = detailsOf(found)[index - data.starts[part]];
     $("item").scrollTop = 0;
     show();
   } catch (error) {
@@ -212,7 +133,7 @@ async function open(index, step = "", vote = "") {
   }
 }
 
-const KINDS = { verification, curation, rollouts };
+const KINDS = { verification, curation, rollouts, refinement };
 
 function show() {
   const row = data.rows[places.get(state.i)];
@@ -221,8 +142,14 @@ function show() {
     h("p.problem", {}, current.problem),
     h("dl.facts", {}, current.meta.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value ?? "–")))),
     ...KINDS[data.kind](current, row),
-    h("details.places", {}, h("summary", {}, "lines in the run directory"), h("p", {}, current.places.join(" · "))));
+    h("details.places", {}, h("summary", {}, "lines in the run directory"), h("p", {}, current.places.flatMap((place, number) => [number ? " · " : "", lineOf(place, `"id": ${JSON.stringify(row[ID])}`)]))));
   for (const code of $("item").querySelectorAll(".code")) paint(code);
+}
+
+/** A link to a line of the run directory; a browser that shows the file goes to where it says `text`. */
+function lineOf(place, text, shown = place) {
+  const file = place.slice(0, place.lastIndexOf(":"));
+  return h("a", { href: `${encodeURI(file)}#:~:text=${encodeURIComponent(text).replaceAll("-", "%2D")}`, target: "_blank", rel: "noopener" }, shown);
 }
 
 /** The index of a step: a button that says it is the first wrong one. */
@@ -291,7 +218,7 @@ function voteOf(cell) {
     ? ["Judgement ", h("b", {}, cell.judgement), ` with P(Yes) ${two(cell.yes)}, P(No) ${two(cell.no)}`]
     : [`No judgement: ${cell.failure ?? cell.status}`];
   return h("section.vote", { r: cell.reward },
-    h("p.top", {}, `vote ${cell.vote} · ${cell.tokens} tokens · ${cell.place}`),
+    h("p.top", {}, `vote ${cell.vote} · ${cell.tokens} tokens · `, lineOf(cell.place, `"id": ${JSON.stringify(state.i)}, "vote": ${cell.vote},`)),
     cell.blocks.map(([kind, text, status]) => {
       if (kind === "words") return h("p.words", {}, text);
       if (kind === "code") return h("pre.code", {}, text);
@@ -311,6 +238,18 @@ function curation(item, row) {
   return [h("div.scroll", {}, h("table.labels", {}, h("thead", {}, head), h("tbody", {}, lines))), noError(row)];
 }
 
+/** The rounds of a solution: what stood before each, the step that was criticised, and what was said. */
+function refinement(item) {
+  return item.rounds.map((round, number) => {
+    const facts = [round.right === "unknown" ? "" : `${round.right} answer`, round.score === null ? "" : `score ${two(round.score)}`, round.invalid ? `${round.invalid} new solutions could not be used` : "", round.others.length ? `not taken: ${round.others.join(", ")}` : ""];
+    const said = h("div", {}, h("span.mark", {}, "criticised"), round.words ? h("p.words", {}, round.words) : null);
+    const steps = h("ol.said", {}, round.steps.map((text, index) => h("li", {}, h("span.index", {}, String(index)), h("span.text", {}, text, index === round.step ? said : null))));
+    return h("details.branch", round.same ? {} : { open: "" },
+      h("summary", {}, h(`span.node.${round.right}`, {}, h("i", {}, String(number))), h("span.text", {}, [number ? `after round ${number}` : "as given", ...(round.same ? ["unchanged"] : []), ...facts.filter(Boolean)].join(" · ")), h("span.id", {}, round.id)),
+      steps);
+  });
+}
+
 const SIGNS = { right: "✓", wrong: "✗", invalid: "?" };
 
 function rollouts(item) {
@@ -322,7 +261,10 @@ function rollouts(item) {
     h("summary", {}, line.steps.map((step, index) => (index === line.steps.length - 1 ? leaf(line, index) : node("", String(index), step.counts, `step ${index}${unread(step.counts)}`))), h("span.id", {}, line.id)),
     h("ol.said", {}, line.steps.map((step, index) => h("li", {}, h("span.index", {}, String(index)), h("span.text", {}, step.text)))))));
   const none = h("li.none", {}, `No solution of this problem was kept${item.finished ? "" : " so far"}.`);
-  const samples = item.samples.map(([id, outcome, reason, place]) => h(`i.${outcome}`, { title: `${id}: ${outcome}${reason ? `, ${reason}` : ""} (${place})` }));
+  const samples = item.samples.map(([id, outcome, reason, place]) => {
+    const title = `${id}: ${outcome}${reason ? `, ${reason}` : ""} (${place})`;
+    return lineOf(place, `"id": ${JSON.stringify(id)}`, h(`i.${outcome}`, { title }));
+  });
   return [
     h("p.legend", {}, h("span.node.right", {}, h("i", {}, "✓")), "right answer", h("span.node.wrong", {}, h("i", {}, "✗")), "wrong", h("span.node.invalid", {}, h("i", {}, "?")), "none that can be read", h("span.node", { r: 0.75 }, h("i", {}, "0")), "a step, with right completions of all behind it"),
     samples.length ? h("p.samples", {}, `${samples.length} samples `, h("span.strip", {}, samples)) : "",
@@ -377,7 +319,7 @@ function keep() {
     localStorage.setItem(STORE, JSON.stringify(notes));
   } catch { /* see recallNotes */ }
   const count = data.rows.filter((row) => row[ID] in notes).length;
-  $("notes").hidden = data.kind === "rollouts";
+  $("notes").hidden = !data.rows.some((row) => row[STEPS]);
   $("noted").textContent = `${count} annotated`;
   $("save").disabled = $("forget").disabled = !count;
   draw();

@@ -102,6 +102,7 @@ class Tree:
             "finished": self.finished,
             "unfinished": not self.finished,
             "kept": bool(self.rows),
+            "sampled": bool(self.samples),
         }
         yield from (name for name, holds in named.items() if holds)
         yield from (f"samples-{one.outcome}" for one in self.samples)
@@ -147,6 +148,7 @@ def render(run_dir: Path, title: str, config: Mapping[str, Any], bundle: Bundle)
     bundle.finish()
     more = (
         Tag("finished", "Finished"), Tag("kept", "With a solution kept or given"), Tag("completed", "With completions"),
+        Tag("sampled", "With samples"),
         *(Tag(f"samples-{name}", f"Samples: {name}") for name in totals.samples),
         *(Tag(f"reason-{name}", f"Invalid: {name}") for name in totals.reasons),
         *bin_tags("m", BINS, "MC value"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from genprm.cli import run as genprm
 from genprm.errors import InputError
+from genprm.evaluate.compare import compare
 from genprm.evaluate.prmbench import prmbench
 from genprm.records import read_lines
 from tests.conftest import shared_data
@@ -45,7 +46,7 @@ def slow(made: Made) -> tuple[float, float, float, float]:
             said_right = reward >= 0.5 if reward is not None else not right
             tp, fn = tp + (right and said_right), fn + (right and not said_right)
             fp, tn = fp + (not right and said_right), tn + (not right and not said_right)
-        found += rewards[wrong[0]] is not None and rewards[wrong[0]] < 0.5  # type: ignore[operator]
+        found += bool(wrong) and rewards[wrong[0]] is not None and rewards[wrong[0]] < 0.5  # type: ignore[operator]
     return harmonic(tp, fp, fn), harmonic(tn, fn, fp), (tp + tn) / (tp + fp + tn + fn), found / len(made)
 
 
@@ -68,6 +69,40 @@ def test_figures_equal_a_slow_count(tmp_path: Path, made: Made) -> None:
     assert overall.accuracy.value == pytest.approx(100 * accuracy)
     assert overall.first_error is not None and overall.first_error.value == pytest.approx(100 * first)
     assert overall.unjudged == sum(reward is None for rewards, wrong in made if wrong for reward in rewards)
+
+
+CATEGORIES = ("circular", "confidence", "multi_solutions")
+
+
+@given(solutions(), st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_figures_of_every_category_equal_a_slow_count(tmp_path: Path, made: Made, data: st.DataObject) -> None:
+    """Rewards tie with the threshold; a right solution counts into the whole where it was made for PRMBench."""
+    named = [data.draw(st.sampled_from(CATEGORIES)) for _ in made]
+    rows = [{**row, "classification": name} for row, name in zip(records(made), named, strict=True)]
+    (found,) = prmbench([write_run(tmp_path / "run", rows)]).runs
+    parts: dict[str, Made] = {}
+    for name, one in zip(named, made, strict=True):
+        parts.setdefault(name if one[1] or name == "multi_solutions" else "correct", []).append(one)
+    assert set(found.categories) == set(parts)
+    parts["overall"] = [one for name, some in parts.items() if name != "correct" for one in some]
+    for name, some in parts.items():
+        shown = found.overall if name == "overall" else found.categories[name]
+        f1, negative, accuracy = slow(some)[:3]
+        assert (shown.f1.value, shown.negative_f1.value) == pytest.approx((100 * f1, 100 * negative))
+        assert shown.prm_score.value == pytest.approx(50 * (f1 + negative))
+        assert shown.accuracy.value == pytest.approx(100 * accuracy)
+        assert shown.prm_score.low <= shown.prm_score.high and shown.solutions == len(some)
+
+
+@given(solutions())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_paired_difference_of_two_verifiers_is_that_of_slow_counts(tmp_path: Path, made: Made) -> None:
+    other = [(rewards[::-1], wrong) for rewards, wrong in made]
+    paths = [write_run(tmp_path / name, records(one)) for name, one in (("a", made), ("b", other))]
+    (pair,) = compare(paths, bench="prmbench").pairs
+    scores = [sum(slow([one for one in some if one[1]])[:2]) for some in (made, other)]
+    assert pair.difference.value == pytest.approx(50 * (scores[0] - scores[1]))
 
 
 def test_solutions_without_an_error_are_a_category_of_their_own(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def parts(page: Path, data: dict[str, Any]) -> list[list[Any]]:
         (page.parent / data["folder"] / f"{number}.js").read_text("ascii") for number in range(len(data["starts"]))
     ]
     return [
-        json.loads(text.removeprefix(f"genprmPart({number}, ").removesuffix(");\n"))
+        json.loads(json.loads(text.removeprefix(f"genprmPart({number}, ").removesuffix(");\n")))
         for number, text in enumerate(texts)
     ]
 

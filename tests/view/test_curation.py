@@ -57,7 +57,9 @@ def first_errors(run: Path) -> dict[str, dict[str, int | None]]:
 def test_the_page_is_one_file_that_names_nothing_outside_itself(run: Path) -> None:
     page = report(run)
     assert not re.search(r"src\s*=\s*[\"']|url\(|@import|https?://", page.read_text(encoding="utf-8"))
-    assert all(link.startswith("#f=") for link in Document(page).links)
+    files = {unquote(link) for link in Document(page).links if not link.startswith("#f=")}
+    assert {"annotations.jsonl", "judgements.jsonl", "metrics.json"} <= files
+    assert all((run / name).exists() for name in files), "figures of no items lead to what they are summed from"
 
 
 def test_the_funnel_is_what_became_of_the_items(run: Path) -> None:
@@ -172,7 +174,8 @@ def test_a_figure_leads_to_as_many_solutions_as_it_says_and_they_name_their_line
     for tags, count in whole:  # those of code count steps, and list the solutions with such a step
         assert sum(bool(set(unquote(tags).split(",")) & set(one.tags)) for one in shown) == count, tags
     assert len(whole) > 20
-    records = {name: lines(run / name) for name in ("solutions.jsonl", "items.jsonl", "labels.jsonl")}
+    files = ("solutions.jsonl", "items.jsonl", "labels.jsonl", "annotations.jsonl", "judgements.jsonl")
+    records = {name: lines(run / name) for name in files}
     for one in shown:
         names = [place.partition(":") for place in one.detail["places"]]
         assert all(records[name][int(number) - 1]["id"] == one.id for name, _, number in names)

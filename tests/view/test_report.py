@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -210,6 +211,70 @@ def test_a_large_report_lies_in_parts_that_its_page_loads_and_searches(
     script = "await settled(); await settled(); say(listed()); say($('said').textContent);"
     found, said = after(page, tmp_path / "searched", script, at="#q=unlike+QUITE")
     assert found == "bad" and said == "1 of 4"
+
+
+def beside(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page of a run, every item of it in a part of its own."""
+    monkeypatch.setattr(bundle, "INLINE", 0)
+    monkeypatch.setattr(bundle, "PART", 1)
+    return report(run)
+
+
+@pytest.mark.parametrize("lies", ["in the page", "beside it"])
+def test_a_search_looks_at_problem_steps_rationales_code_and_output(
+    lies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solutions = [solution(f"s{n}", ["plain"]) for n in range(5)]
+    solutions[0]["problem"] += " Ünïcode <Zebra>"
+    solutions[1]["steps"] = ['A "quoted" walrus']
+    analyses = {2: "An ocelot\nand a back\\slash", 3: "of no animal"}
+    votes = [vote(f"s{n}", 0, [step(0.9, analysis=text)]) for n, text in analyses.items()]
+    votes.append(vote("s4", 0, [step(0.9, printed="a toad\n")]))
+    run = write(tmp_path / "run", solutions, votes, [item(f"s{n}", [0.9], -1, 1) for n in range(5)])
+    page = report(run) if lies == "in the page" else beside(run, monkeypatch)
+    asked = {
+        "zebra": "s0", "<zebra>": "s0", "ÜNÏCODE": "s0", '"quoted" WALRUS': "s1", "ocelot": "s2", "back\\slash": "s2",
+        "toad": "s4", "red = beads": "s2 s3 s4", "jeweller animal": "s3", "S1": "s1", "gnu": "",
+    }  # fmt: skip
+    script = f"""for (const words of {json.dumps(list(asked))}) {{
+        change("q", words); await settled(); await settled(); say(listed()); }}"""
+    assert after(page, tmp_path / "searched", script) == list(asked.values())
+
+
+def test_a_slash_goes_to_the_search_and_what_is_typed_there_is_no_key(tmp_path: Path) -> None:
+    page = report(example(tmp_path / "run"))
+    script = """const said = () => say(document.activeElement.id);
+        hit("/"); said(); const field = document.activeElement;
+        field.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true })); say(annotations());
+        field.value = "beads-3"; field.dispatchEvent(new Event("input")); await settled(); say(listed());
+        field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true })); said();"""
+    assert after(page, tmp_path / "slash", script) == ["search", "", "beads-3", "list"]
+
+
+def test_every_line_that_an_item_rests_on_is_a_link_into_the_run_directory(tmp_path: Path) -> None:
+    run = example(tmp_path / "run")
+    page = report(run)
+    script = """open(0, "0", "all"); await settled();
+        for (const one of document.querySelectorAll("#item .places a, #item .top a"))
+            say([one.textContent, decodeURIComponent(one.getAttribute("href"))].join(" | "));"""
+    found = [unescape(one).split(" | ") for one in after(page, tmp_path / "linked", script)]
+    assert [place for place, _ in found] == ["votes.jsonl:1", "votes.jsonl:2", "solutions.jsonl:1", "items.jsonl:1"]
+    for place, link in found:
+        (name, number), (file, _, text) = place.split(":"), link.partition("#:~:text=")
+        (line,) = [n for n, raw in enumerate((run / file).read_text("utf-8").splitlines(), start=1) if text in raw]
+        assert (file, str(line)) == (name, number)
+
+
+def test_a_page_finds_no_parts_that_were_written_in_another_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = example(tmp_path / "run")
+    beside(run, monkeypatch)
+    (before,) = (run / "report").iterdir()
+    monkeypatch.setattr(bundle, "_FORM", b"another")
+    report(run)
+    (now,) = (run / "report").iterdir()
+    assert now.name != before.name
 
 
 def test_what_an_earlier_report_left_is_removed_and_what_others_left_stays(
