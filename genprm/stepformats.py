@@ -162,6 +162,12 @@ ER_PRM = StepTags("er-prm", "")
 QWEN = ExtraTokens()
 RLHFLOW = ChatTurns()
 FORMATS: dict[FormatName, StepFormat] = {one.name: one for one in (MATH_SHEPHERD, ER_PRM, QWEN, RLHFLOW)}
+READABLE: dict[str, tuple[FormatName, ...]] = {
+    "token": ("math-shepherd", "er-prm", "rlhflow"),
+    "head": ("qwen",),
+    "orm": ("math-shepherd", "er-prm"),
+}
+"""The formats that a kind of training can read; the first unless stated."""
 
 
 def option_ids(format: StepFormat, tokenizer: Tokenizer) -> tuple[int, int]:

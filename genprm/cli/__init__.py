@@ -24,6 +24,7 @@ from genprm.cli import (
     rollout,
     run_recipe,
     sandbox,
+    search,
     train,
     verify,
     view,
@@ -34,8 +35,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="genprm",
-    help="Generative process reward models: verify every step of a solution, and train the model that does it.",
-    epilog="Each verb says more with --help.",
+    help="Generative process reward models. Each verb says more with VERB --help.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -43,12 +43,13 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("critique")(critique.critique)
+app.command("search")(search.search)
 app.command("rollout")(rollout.rollout)
 app.command("curate")(curate.curate)
 app.add_typer(evaluate.evaluate, name="evaluate")
 app.command("compare")(compare.compare)
 app.command("train")(train.train)
-app.command("run")(run_recipe.run)
+app.command("run", cls=run_recipe.Command)(run_recipe.run)
 app.command("view")(view.view)
 app.command("replay")(replay.replay)
 app.command("lab")(lab.lab)

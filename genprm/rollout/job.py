@@ -3,6 +3,7 @@
     problems.jsonl    the problems taken; solutions.jsonl instead where solutions were given
     samples.jsonl     every solution sampled, appended
     selected.jsonl    derived: the solutions kept or given, as solution records
+    sampled.jsonl     derived: every sample as such a record, for best-of-N; absent where solutions were given
     rollouts.jsonl    every prefix completed, appended
     items.jsonl       derived: one line a problem, in input order
 
@@ -29,7 +30,7 @@ from genprm.rollout.completer import Done, Terms
 from genprm.rollout.courses import PROBLEM_ALONE, Feed, PrefixCourse, SampleCourse
 from genprm.rollout.metrics import Phase, Progress, Tally
 from genprm.rollout.problems import Given, problem_to_dict
-from genprm.rollout.results import Derived, derive, kept
+from genprm.rollout.results import Derived, derive, kept, sampled
 from genprm.rollout.samples import Order, PrefixOrder, Sample, SampleOrder
 from genprm.rollout.seeds import rollout_key, sample_key
 from genprm.rollout.store import Store
@@ -43,6 +44,7 @@ from genprm.types import Rollout, Solution
 log = logging.getLogger(__name__)
 
 SELECTED = "selected.jsonl"
+SAMPLED = "sampled.jsonl"
 Unavailable = EngineUnavailable | GraderUnavailable
 OnProgress = Callable[[Progress], None]
 RolloutWorker = Worker[Order, Done, Terms]
@@ -245,6 +247,10 @@ class RolloutJob:
         for course in self._sampling.values():
             yield from kept(course, self._store, self._plan.budget, self._seed, self._generator)
 
+    def _sampled(self) -> Iterable[Solution]:
+        for course in self._sampling.values():
+            yield from sampled(course, self._store, self._generator)
+
     def _alone(self, course: PrefixCourse) -> Rollout | None:
         """What an earlier run found for the problem alone."""
         if not course.solutions:
@@ -258,6 +264,8 @@ class RolloutJob:
         derived = derive(self._sampling, list(completing.values()), self._store)
         solutions = self._in_input_order(derived.solutions)
         write_lines(self._run.path / SELECTED, map(solution_to_dict, solutions))
+        if self._sampling:
+            write_lines(self._run.path / SAMPLED, map(solution_to_dict, self._sampled()))
         self._run.write_items(derived.items)
         metrics = self._metrics(derived, completing.values())
         self._run.write_metrics(metrics)

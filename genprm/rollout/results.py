@@ -17,6 +17,9 @@ from genprm.rollout.samples import solution_of
 from genprm.rollout.store import Store
 from genprm.types import Rollout, Solution
 
+UNWRITTEN = "(nothing)"
+"""The only step of a sample without text: a solution has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Derived:
@@ -44,6 +47,25 @@ def kept(course: SampleCourse, store: Store, budget: Budget, run_seed: int, gene
     for sample in samples:
         if sample.index in chosen:
             yield solution_of(sample, course.problem, generator)
+
+
+def sampled(course: SampleCourse, store: Store, generator: str) -> Iterator[Solution]:
+    """Every sample of a problem by index, as best-of-N takes them.
+
+    Whether one of too few steps is right is left to whoever compares its answer; any other that is invalid is wrong and
+    answers nothing.
+    """
+    for key in course.finished():
+        sample = store.sample(key)
+        solution = solution_of(sample, course.problem, generator)
+        if sample.outcome == "invalid":
+            written = tuple(step for step in sample.steps if step.strip()) or (sample.text.strip() or UNWRITTEN,)
+            solution = replace(solution, steps=written)
+            answers = sample.reason == "steps"
+            solution = (
+                replace(solution, final_answer_correct=None) if answers else replace(solution, predicted_answer="")
+            )
+        yield solution
 
 
 def derive(sampling: Mapping[str, SampleCourse], completing: Sequence[PrefixCourse], store: Store) -> Derived:

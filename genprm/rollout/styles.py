@@ -64,6 +64,24 @@ def cut(style: Style, text: str) -> Steps:
     return Steps(steps, SEPARATOR if 2 * wide >= len(pieces) - 1 else "\n")
 
 
+def starts(style: Style, text: str) -> tuple[int, ...]:
+    """Where in ``text`` each step of ``cut`` begins: 0, then behind the last character of the step before.
+
+    So what separates two steps, and the mark of the second, belong to the second.
+    """
+    breaks = (_NEXT_STEP if style == "step-forced" else BLANK_LINES).finditer(text)
+    found: list[int] = []
+    begin = end = 0
+    for place in [*(one.span() for one in breaks), (len(text), len(text))]:
+        piece = text[begin : place[0]]
+        body = unmarked(piece) if style == "step-forced" else piece.strip()
+        if body:
+            found.append(end if found else 0)
+            end = begin + len(piece.rstrip())
+        begin = place[1]
+    return tuple(found)
+
+
 def opening(style: Style) -> Turn:
     """How the policy's turn begins."""
     return (Segment("harness", mark(0)),) if style == "step-forced" else ()

@@ -14,7 +14,7 @@ with Synchronous(scorer) as scorer:     # the same for callers without an event 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -32,6 +32,9 @@ class StepReward:
     status: StepStatus = "judged"
     failure: Failure | None = None
     """Why a step ``failed``: ``context``, where the solution so far is longer than the model's context."""
+    tokens: int = field(default=0, compare=False)
+    """What it cost: tokens written over all votes (code output too), or tokens read in a pass. Part of the price, not
+    of what is said: a step that was scored twice is the same reward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,13 @@ class StepScorer(Protocol[State]):
     @property
     def identity(self) -> Mapping[str, Any]:
         """What determines the rewards; plain values."""
+
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether ``score`` reads a solution for the price of its last step, and a state holds tensors.
+
+        Then whole solutions are better scored than extended, and states are worth keeping only while they grow.
+        """
 
     async def score(self, solutions: Sequence[Solution]) -> tuple[Scored, ...]:
         """The rewards of solutions, in their order; none of them depends on which others there are.

@@ -21,6 +21,8 @@ from genprm.types import Solution
 
 NEAR = 1e-4
 """How far two computations of one reward may be apart."""
+SEAM = 4
+"""Tokens that may have to be read again where a step is added: the last of what was there may have become others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,18 @@ async def extending_says_what_scoring_says(subject: Subject) -> None:
             _demand_same(Scored(tuple(steps)), expected, "extending and scoring gave")
 
 
+async def the_price_of_a_step_is_told(subject: Subject) -> None:
+    """Every judged step says what it cost; a step that is added costs what it costs in the whole, a seam apart."""
+    async with _opened(subject) as scorer:
+        for solution, scored in zip(subject.solutions, await scorer.score(subject.solutions), strict=True):
+            state = scorer.begin(solution.problem)
+            for text, whole in zip(solution.steps, scored.steps, strict=True):
+                state, added = await scorer.extend(state, text)
+                words = f"a step cost {whole.tokens} tokens in the whole and {added.tokens} when it was added"
+                _demand(0 < added.tokens <= whole.tokens + SEAM, words)
+                _demand(whole.tokens > 0, words)
+
+
 async def one_step_is_a_solution(subject: Subject) -> None:
     """A solution of one step has one reward: its last step is its first."""
     async with _opened(subject) as scorer:
@@ -220,6 +234,7 @@ CHECKS: tuple[Check, ...] = (
     neither_order_nor_batch_mates_count,
     later_steps_change_nothing,
     extending_says_what_scoring_says,
+    the_price_of_a_step_is_told,
     one_step_is_a_solution,
     nothing_is_no_question,
     any_text_is_text,

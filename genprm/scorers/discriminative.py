@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from genprm import resources
 from genprm.errors import EngineUnavailable, InputError
-from genprm.recipes import READABLE
 from genprm.scorers.base import Scored, StepReward, require_steps
-from genprm.stepformats import FORMATS, FormatName, Marked
+from genprm.stepformats import FORMATS, READABLE, FormatName, Marked
 from genprm.types import Solution
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class _Discriminative:
     """What is common to all: the network does the work on a thread, so the event loop goes on."""
 
     kind: ClassVar[str]
+    in_one_pass = True
 
     def __init__(self, model: str, format: FormatName | None = None, **options: Any) -> None:
         """``options`` are those of ``Network``: device, dtype, batch_tokens. Raises ``ModelError``."""
@@ -93,7 +94,8 @@ class _Discriminative:
         rows = [_fitting(network.encode(one.problem, one.steps), network.context_length) for one in solutions]
         found = iter(network.read([row for row in rows if row.places]))
         read = (next(found) if row.places else () for row in rows)
-        return tuple(_scored(values, len(one.steps)) for values, one in zip(read, solutions, strict=True))
+        told = zip(read, rows, solutions, strict=True)
+        return tuple(_scored(values, row.places, len(one.steps)) for values, row, one in told)
 
     def _extend(self, state: Prefix, step: str) -> tuple[Prefix, StepReward]:
         network, steps = self._open(), (*state.steps, step)
@@ -106,7 +108,7 @@ class _Discriminative:
         # A token at the seam may have become another one: what is reused is what is the same.
         same = min(_shared(state.ids, ids), len(ids) - 1)
         reward, kept = network.read_behind(state.kept, same, ids[same:])
-        return Prefix(state.problem, steps, ids, kept), StepReward(reward)
+        return Prefix(state.problem, steps, ids, kept), StepReward(reward, tokens=len(ids) - same)
 
 
 class TokenScorer(_Discriminative):
@@ -134,9 +136,10 @@ def _fitting(row: Marked, limit: int) -> Marked:
     return Marked(row.ids[: places[-1] + 1] if places else (), places)
 
 
-def _scored(values: Sequence[float], steps: int) -> Scored:
+def _scored(values: Sequence[float], places: Sequence[int], steps: int) -> Scored:
     missing = [TOO_LONG, *[NOT_RUN] * steps][: steps - len(values)]
-    return Scored((*(StepReward(value) for value in values), *missing))
+    spans = (place - before for before, place in pairwise((-1, *places)))
+    return Scored((*(StepReward(value, tokens=span) for value, span in zip(values, spans, strict=True)), *missing))
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:

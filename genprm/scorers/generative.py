@@ -18,7 +18,7 @@ from genprm.api import Verifier
 from genprm.records import content_id
 from genprm.runs.pool import together
 from genprm.scorers.base import Scored, StepReward, require_steps
-from genprm.types import Failure, Solution, StepVerdict
+from genprm.types import Failure, Solution, StepStatus, StepVerdict
 from genprm.verify.aggregate import aggregate
 from genprm.verify.votes import Attempt, Begun, Order
 
@@ -36,6 +36,8 @@ class Votes:
 
 class GenerativeScorer:
     """``options`` are those of ``Verifier``; an early stop (``settle``) has no use here, every reward is asked for."""
+
+    in_one_pass = False
 
     def __init__(self, model: str, **options: Any) -> None:
         self._verifier = Verifier(model, **options)
@@ -86,7 +88,7 @@ class GenerativeScorer:
         item = aggregate(solution, votes, self._verifier.vote_rule)
         columns = [[vote.steps[step] for vote in votes] for step in range(len(solution.steps))]
         told = zip(item.rewards, item.status, columns, strict=True)
-        return Scored(tuple(StepReward(r, s, _failure(column) if s == "failed" else None) for r, s, column in told))
+        return Scored(tuple(_reward(reward, status, column) for reward, status, column in told))
 
     async def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Engine and sandbox live on the loop of the process, whichever loop the caller is on."""
@@ -98,6 +100,11 @@ class GenerativeScorer:
 def _solution(problem: str, steps: Sequence[str]) -> Solution:
     """With an id that seeds the votes on every solution of the problem alike."""
     return Solution(problem, tuple(steps), id=content_id(problem, ()))
+
+
+def _reward(reward: float | None, status: StepStatus, column: Sequence[StepVerdict]) -> StepReward:
+    tokens = sum(step.tokens for step in column)
+    return StepReward(reward, status, _failure(column) if status == "failed" else None, tokens)
 
 
 def _failure(column: Sequence[StepVerdict]) -> Failure:

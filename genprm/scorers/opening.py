@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from genprm import resources
 from genprm.errors import InputError
-from genprm.recipes import READABLE
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
-from genprm.stepformats import FormatName
+from genprm.stepformats import READABLE, FormatName
 
 if TYPE_CHECKING:
     from genprm.scorers.base import StepScorer

@@ -27,6 +27,7 @@ VERBS = {
     "rollout",
     "curate",
     "run",
+    "search",
     "train",
     "view",
     "replay",

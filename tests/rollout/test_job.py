@@ -58,7 +58,7 @@ def test_a_run_leaves_its_files_and_they_say_the_same(tmp_path: Path) -> None:
     summary = run(tmp_path)
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
     assert names == {
-        *("problems.jsonl", "samples.jsonl", "selected.jsonl", "rollouts.jsonl", "items.jsonl"),
+        *("problems.jsonl", "samples.jsonl", "selected.jsonl", "sampled.jsonl", "rollouts.jsonl", "items.jsonl"),
         *("config.yaml", "metrics.json", "environment.json", "log"),
     }
     samples = Counter(sample["outcome"] for sample in lines(tmp_path / "samples.jsonl"))
@@ -95,6 +95,17 @@ def test_kept_solutions_are_half_right_and_half_wrong_and_never_invalid(tmp_path
         assert len(item["selected"]) == len(right) and item["difficulty"] == "medium" and {*right} == {True, False}
         counts = item["samples"]
         assert item["pass_at_1"] == counts["correct"] / sum(counts.values())
+
+
+def test_every_sample_is_a_solution_record_for_best_of_n(tmp_path: Path) -> None:
+    summary = run(tmp_path)
+    samples = {sample["id"]: sample for sample in lines(tmp_path / "samples.jsonl")}
+    sampled = read_solutions(str(tmp_path / "sampled.jsonl")).solutions
+    assert {one.id for one in sampled} == set(samples) and all(one in sampled for one in summary.solutions)
+    for one in sampled:
+        outcome, reason = samples[one.id]["outcome"], samples[one.id]["reason"]
+        assert one.steps and one.final_answer_correct == (None if reason == "steps" else outcome == "correct")
+        assert (one.predicted_answer == "") == (reason == "unfinished")
 
 
 def test_a_last_step_is_graded_and_a_prefix_that_went_wrong_stays_so(tmp_path: Path) -> None:

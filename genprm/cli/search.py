@@ -1,0 +1,190 @@
+"""``genprm search IN --out DIR``: a policy writes, a scorer guides; the same command again continues the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from genprm.cli import console
+from genprm.cli.verify import STOPPED, cluster_of, options_of
+from genprm.errors import InputError
+
+if TYPE_CHECKING:
+    from genprm.rollout import Given
+    from genprm.search import Plan, Searcher, Summary
+
+GENERATIVE = {"votes": "--votes", "sandbox": "--sandbox", "engine_option": "--engine-option"}
+"""Options of a scorer that writes."""
+
+
+def search(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="gsm8k, math, math500, amc23, aime24 or minerva (NAME:SPLIT for another split), or a JSONL file of "
+            "problems, with or without answers; - for stdin.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    policy: Annotated[str, typer.Option(help="The model that writes: model folder or hub name.")],
+    model: Annotated[str, typer.Option(help="The scorer: a verifier, or a discriminative model.")] = "genprm-tiny",
+    scorer: Annotated[
+        str,
+        typer.Option(
+            help="How the scorer is read: generative, math-shepherd, er-prm, rlhflow, qwen-prm; auto: as its "
+            "folder says."
+        ),
+    ] = "auto",
+    strategy: Annotated[
+        Literal["best-of-n", "weighted", "beam", "dvts", "resample"],
+        typer.Option(
+            help="The highest score; the answer of the largest sum of scores; step by step the best prefixes, "
+            "of all or of each subtree; each step again while it is too low."
+        ),
+    ] = "best-of-n",
+    n: Annotated[int, typer.Option("--n", help="Draws beside each other: solutions, or steps of beam and dvts.")] = 8,
+    branch: Annotated[int, typer.Option(help="beam, dvts: draws behind each prefix; n/branch prefixes go on.")] = 4,
+    tries: Annotated[int, typer.Option(help="resample: draws of one step at most.")] = 4,
+    threshold: Annotated[float, typer.Option(help="resample: a step of this reward is good enough.")] = 0.5,
+    score: Annotated[Literal["min", "mean", "product", "last"], typer.Option(help="Of the step rewards.")] = "min",
+    budget: Annotated[
+        int | None,
+        typer.Option(metavar="TOKENS", help="Of policy and scorer for a problem; spent, the best so far is taken."),
+    ] = None,
+    votes: Annotated[int, typer.Option(help="Votes of a generative scorer on each step.")] = 1,
+    engine: Annotated[str, typer.Option(help="What runs both models: auto, transformers, vllm or openai.")] = "auto",
+    engine_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the engine of a generative scorer.")
+    ] = None,
+    policy_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the policy's engine.")
+    ] = None,
+    sandbox: Annotated[Literal["auto", "docker", "local"], typer.Option(help="What runs the code.")] = "auto",
+    style: Annotated[
+        Literal["step-forced", "blank-lines", "trajectory"], typer.Option(help="How solutions are written and cut.")
+    ] = "step-forced",
+    temperature: Annotated[float, typer.Option(help="Of the policy; 0 is greedy.")] = 0.7,
+    top_p: Annotated[float, typer.Option(help="Of the policy.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Of the policy; 0 keeps all tokens.")] = 0,
+    max_tokens: Annotated[int, typer.Option(help="Of one solution.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Take the first N problems.")] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option(help="Most problems at work at once (with --ray, in each replica).")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the problems over replicas on this Ray cluster.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="Of policy and scorer together, with --ray.")] = None,
+    gpus_per_replica: Annotated[int | None, typer.Option(help="With --ray. Default: 1 where there are any.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Progress on stderr as JSON lines.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+) -> None:
+    """Solve problems by search: best-of-n, beam, dvts and others."""
+    from genprm.engines import Sampling, replica_options, resolve_engine
+    from genprm.engines.sampling import check
+    from genprm.rollout import Settings
+    from genprm.scorers.opening import is_discriminative
+    from genprm.search import Plan, Searcher, read_problems
+
+    resolve_engine(engine)
+    sampling = Sampling(temperature, top_p, top_k)
+    check(sampling)
+    plan = Plan(strategy, n, branch, tries, threshold, score, budget)
+    options: dict[str, Any] = {}
+    if is_discriminative(model, scorer):
+        _refuse(context)
+    else:
+        options = {"votes": votes, "engine": engine, "sandbox": sandbox, "seed": seed}
+        options["engine_options"] = replica_options(engine, options_of(engine_option or ()), gpus_per_replica)
+    searcher = Searcher(
+        policy, scorer=model, kind=scorer, plan=plan, engine=engine, settings=Settings(style, None, max_tokens),
+        sampling=sampling, seed=seed, concurrency=max_in_flight, ray=cluster_of(ray, replicas, gpus_per_replica),
+        engine_options=options_of(policy_option or ()), scorer_options=options,
+    )  # fmt: skip
+    given = read_problems(source, limit=limit)
+    if dry_run:
+        _dry_run(given, plan, out, f"policy {policy}, scorer {model}{f' with {votes} votes' if options else ''}", seed)
+        return
+    summary = run(searcher, given, out, console.err(), extent={"limit": limit}, log_json=log_json)
+    finish(console.out(), summary)
+
+
+def _refuse(context: typer.Context) -> None:
+    """Raises ``InputError`` for options of a scorer that writes, where one reads."""
+    given = [
+        said for name, said in GENERATIVE.items()
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]  # fmt: skip
+    if given:
+        raise InputError(
+            f"a discriminative scorer has no votes, code or engine: leave out {', '.join(given)}, or say --scorer "
+            "generative"
+        )
+
+
+def run(
+    searcher: Searcher, given: Given, out: Path, to: Console, *, extent: dict[str, Any], log_json: bool = False
+) -> Summary:
+    """Search into the run directory with a live display. Ctrl-C ends the program, saying how to continue."""
+    from genprm.cli.search_progress import SearchDisplay, SearchJson
+
+    console.log_to_stderr(as_json=log_json)
+    for note in given.notes:
+        to.print(Text(note), soft_wrap=True)
+    try:
+        with SearchJson(to.file) if log_json else SearchDisplay(to) as display:
+            return searcher.run(given, out, on_prompt=display.prompt, on_progress=display.result, extent=extent)
+    except KeyboardInterrupt:
+        kept = f"what is finished is kept in {out}: " if (out / "config.yaml").exists() else ""
+        to.print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def finish(to: Console, summary: Summary) -> None:
+    """Print what the run found."""
+    metrics, tokens, shown = summary.metrics, summary.metrics["tokens"], summary.metrics["accuracy"]
+    lines = [f"{summary.reused} problems were searched before"] if summary.reused else []
+    if shown is not None:
+        lines.append(
+            f"{metrics['right']} of {metrics['with_reference']} problems are right: {shown['value']:.1f} % "
+            f"[{shown['low']:.1f}, {shown['high']:.1f}]"
+        )
+    lines.append(f"{metrics['answered']} of {metrics['problems']} problems have an answer")
+    lines.append(
+        f"{tokens['policy']:,} tokens of the policy and {tokens['scorer']:,} of the scorer, "
+        f"{tokens['per_problem']:,.0f} a problem"
+    )
+    if metrics["stopped_by_budget"]:
+        lines.append(f"the budget ended {metrics['stopped_by_budget']} searches")
+    lines.append(f"answers in {summary.path / 'items.jsonl'}; genprm evaluate best-of-n {summary.path / 'candidates'}")
+    for line in lines:
+        to.print(Text(line), soft_wrap=True)
+
+
+def _dry_run(given: Given, plan: Plan, out: Path, models: str, seed: int) -> None:
+    from genprm.search import STRATEGIES
+
+    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    sizes = f"{plan.n} solutions at most"
+    if plan.grows_trees:
+        sizes = f"{plan.trees} trees, {plan.width} prefixes of each go on, {plan.branch} draws behind each"
+    elif plan.strategy == "resample":
+        sizes = f"{plan.n} solutions, {plan.tries} draws of each step at most, reward {plan.threshold:g} is good enough"
+    for line in (
+        *given.notes,
+        f"{len(given.problems)} problems from {given.source}, "
+        f"{sum(bool(one.answer) for one in given.problems)} with a reference answer",
+        f"{plan.strategy}: {STRATEGIES[plan.strategy]}; {sizes}",
+        "no budget" if plan.budget is None else f"{plan.budget:,} tokens for each problem",
+        f"{models}, seed {seed}",
+        f"run directory {out} {state}",
+        "dry run: nothing was loaded or written",
+    ):
+        console.out().print(Text(line), soft_wrap=True)
