@@ -1,1 +1,1 @@
-"""Training: generative verifiers by supervised training on rationales."""
+"""Training: verifiers on rationales and on values of steps, policies on solutions and against a reward."""

@@ -31,7 +31,7 @@ class Facts:
     name: str
     options: Mapping[str, Any]
     """The resolved options of the recipe."""
-    survey: Survey
+    survey: Survey | None
     parameters: int
     precision: str
     steps: int
@@ -51,7 +51,7 @@ class Facts:
             "loss": self.loss,
             "parameters": self.parameters,
             "precision": self.precision,
-            "survey": asdict(self.survey),
+            **({} if self.survey is None else {"survey": asdict(self.survey)}),
             **({} if self.best is None else {"best": dict(self.best)}),
         }
 
@@ -172,6 +172,16 @@ def _step_model(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _solver(facts: Mapping[str, Any]) -> list[str]:
+    options = facts["options"]
+    return [
+        f"{_FRONT}---\n\n# {facts['name']}\n\n"
+        f"A policy of {facts['parameters'] / 1e6:.1f}M parameters, trained on solutions.\n",
+        f"## Data\n\nThe solutions of `{options['data']['path']}`; trained on what the policy wrote itself. "
+        f"{_rows(facts['survey'], options['max_length'])}.\n",
+    ]
+
+
 def _rows(survey: Mapping[str, Any], most: int) -> str:
     return (
         f"Rows: mean {survey['mean_tokens']:.0f} tokens, longest of {survey['rows']}: {survey['longest']}, "
@@ -227,6 +237,7 @@ _ABOUT: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "annotator": _reader,
     "judge": _reader,
     "conversations": _curated,
+    "solutions": _solver,
 }
 """What a card says first, by the source of the data."""
 

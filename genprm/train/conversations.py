@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from genprm.curate.released import Example, GenPRMData, load_genprm_data
 from genprm.rationale.format import Rationale
-from genprm.recipes import ConversationData
+from genprm.train.options.rows import ConversationData
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ConversationSet:
 
     def conversation(self, index: int) -> Example:
         epoch, place = divmod(index, len(self.examples))
-        return self.examples[_order(len(self.examples), self.seed, epoch)[place]]
+        return self.examples[order(len(self.examples), self.seed, epoch)[place]]
 
     def texts(self, conversations: int) -> Iterator[str]:
         """What the first so many conversations say, for a tokenizer."""
@@ -57,5 +57,6 @@ def direct(example: Example) -> Example:
 
 
 @lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+def order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """In which order an epoch takes so many examples."""
     return tuple(random.Random(f"epoch {seed} {epoch}").sample(range(count), count))

@@ -1,4 +1,5 @@
-"""Where the rows of a training come from: a data set of conversations, or the lab with GSM8K from a file or the hub."""
+"""Where the rows of a training come from: a data set of conversations or solutions, or the lab, with GSM8K from a file
+or the hub."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genprm.errors import InputError
 from genprm.prompts import Row
-from genprm.recipes import ConversationData, Data, PolicyData, ReaderData
+from genprm.train.options.rows import ConversationData, Data, PolicyData, ReaderData, SolutionData
 from genprm.train.rows import CorpusRows, DialogueRows, Rows
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from genprm.lab.policy import PolicyCorpus
     from genprm.lab.readers import ReaderCorpus
     from genprm.train.conversations import ConversationSet
+    from genprm.train.solutions import SolutionSet
 
-    AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus | ConversationSet
+    AnyCorpus = Corpus | PolicyCorpus | ReaderCorpus | ConversationSet | SolutionSet
 
 SOURCES = ("gsm8k", "steps")
 
@@ -39,6 +41,8 @@ def open_corpus(options: Data, data: Mapping[str, str], report: Callable[[str], 
 
     if isinstance(options, ConversationData):
         return _conversations(options, report)
+    if isinstance(options, SolutionData):
+        return _solutions(options, report)
     if isinstance(options, PolicyData):
         report(f"data: solutions of micro-world problems, seed {options.seed}")
         return PolicyCorpus(**options.model_dump(exclude={"source"}))
@@ -70,6 +74,14 @@ def _conversations(options: ConversationData, report: Callable[[str], None]) -> 
         f"data: {len(corpus.examples)} of {len(data.examples)} conversations of {options.path}, "
         f"{len(data.rejected)} rows could not be used{why}"
     )
+    return corpus
+
+
+def _solutions(options: SolutionData, report: Callable[[str], None]) -> SolutionSet:
+    from genprm.train.solutions import read
+
+    corpus = read(options)
+    report(f"data: {len(corpus.examples)} solutions of {options.path}")
     return corpus
 
 

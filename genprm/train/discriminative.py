@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from genprm.errors import InputError
-from genprm.recipes import StepFileData, StepTraining
 from genprm.scorers.opening import write_reading
 from genprm.stepformats import FORMATS, QWEN, option_ids
+from genprm.train.card import Facts, write_card
 from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples
 from genprm.train.models import opened_model, opened_tokenizer, set_seed
+from genprm.train.options.rows import StepFileData, StepTraining
 from genprm.train.rows import Batches, survey
+from genprm.train.running import Prepared, processes
 from genprm.train.steprows import StepRow, StepRows
-from genprm.train.training import Prepared, processes
 
 
 def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: Callable[[str], None]) -> Prepared:
@@ -37,6 +38,7 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
     first = getattr(options.data, "grow_over", 0)
     count = min(options.survey_rows, examples.size or options.survey_rows)
     measured = survey(rows, count, options.max_length, first, trained_of=_places)
+    report(measured.describe(options.max_length))
     squares = options.kind == "head" and options.aims == "soft"
     return Prepared(
         model=_model(options, tokenizer, encoder),
@@ -46,8 +48,14 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
         max_steps=_steps(options, examples),
         trainer=partial(StepTrainer, loss="squares" if squares else "cross-entropy"),
         arguments=TrainingArguments,
-        finish=lambda folder: write_reading(folder, options.kind, options.reads),
+        finish=partial(_finish, options),
     )
+
+
+def _finish(options: StepTraining, folder: Path, facts: Facts) -> Mapping[str, Any]:
+    write_reading(folder, options.kind, options.reads)
+    write_card(folder, facts)
+    return {}
 
 
 def open_examples(options: StepTraining, report: Callable[[str], None]) -> Examples:

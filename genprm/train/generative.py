@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm.prompts import Row
-from genprm.recipes import ConversationData, GenerativeTraining
+from genprm.train.card import Facts, write_card
 from genprm.train.data import open_corpus, rows_of
 from genprm.train.models import opened_model, opened_tokenizer, save_model, set_seed, with_adapters
+from genprm.train.options.rows import FINITE, GenerativeTraining
 from genprm.train.rows import Batches, survey
-from genprm.train.training import Prepared, processes
+from genprm.train.running import Prepared, processes
 from genprm.types import Solution
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
     tokenizer = opened_tokenizer(options, corpus, out, report)
     rows = rows_of(corpus, HFTokenizer(tokenizer), options.mask_code_output)
     measured = survey(rows, *_surveyed(options, corpus))
+    report(measured.describe(options.max_length))
     size = options.rows_per_batch or options.tokens_per_batch / measured.mean_tokens
-    batches = Batches.sized(rows, size, options.max_length, options.seed)
+    finite = None if options.epochs is None else len(getattr(corpus, "examples", ()))
+    batches = Batches.sized(rows, size, options.max_length, options.seed, finite)
     kind = PackedTrainer if options.packing else Trainer
     return Prepared(
         model=_model(options, tokenizer),
@@ -46,9 +49,14 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
         max_steps=_steps(options, corpus, batches),
         trainer=partial(kind, train_dataset=_sample(batches)),
         arguments=partial(SFTConfig, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
-        finish=lambda folder: None,
+        finish=_finish,
         heldout=_evaluation(options, solutions, out, tokenizer, report),
     )
+
+
+def _finish(folder: Path, facts: Facts) -> Mapping[str, Any]:
+    write_card(folder, facts)
+    return {}
 
 
 def _heldout(options: GenerativeTraining) -> tuple[Solution, ...]:
@@ -61,7 +69,7 @@ def _heldout(options: GenerativeTraining) -> tuple[Solution, ...]:
 
 def _surveyed(options: GenerativeTraining, corpus: Any) -> tuple[int, int, int]:
     """How many rows are looked at, how long they may be, and from which on: all of a data set, else full-grown ones."""
-    if isinstance(options.data, ConversationData):
+    if isinstance(options.data, FINITE):
         return len(corpus.examples), options.max_length, 0
     return options.survey_rows, options.max_length, options.data.grow_over
 

@@ -17,9 +17,9 @@ from typing import Any
 from transformers import TrainerCallback
 
 from genprm.errors import InputError
-from genprm.recipes import EvaluationOptions
 from genprm.records import read_solutions
 from genprm.records.lines import read_lines
+from genprm.train.options.rows import EvaluationOptions
 from genprm.types import Solution
 
 LOG, BEST = "evaluations.jsonl", "best"

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import TrainerCallback
 
 from genprm.errors import InputError
-from genprm.recipes import OptimizerOptions
 from genprm.train.optimizer import muon_adamw
+from genprm.train.options.common import OptimizerOptions
 from genprm.train.pace import Pace
-from genprm.train.rows import Batches
+from genprm.train.running import BatchSource
 
 STATE = "training_clock.json"
 GRAIN = 64
@@ -42,7 +42,7 @@ def rounded(size: int) -> int:
 class BatchStream(IterableDataset[Batch]):
     """Batches as tensors, without end."""
 
-    def __init__(self, batches: Batches[Any], collate: Collate, pad: int, first: int, stride: int) -> None:
+    def __init__(self, batches: BatchSource, collate: Collate, pad: int, first: int, stride: int) -> None:
         self._batches, self._collate, self._pad, self._first, self._stride = batches, collate, pad, first, stride
 
     def __iter__(self) -> Iterator[Batch]:
@@ -59,7 +59,7 @@ class Paced:
     def __init__(
         self,
         *args: Any,
-        batches: Batches[Any],
+        batches: BatchSource,
         pace: Pace,
         progress: Progress,
         optimizer: OptimizerOptions,
@@ -120,6 +120,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Trained on so far, those of earlier runs included; padding is not counted."""
         self._mark = (tokens, 0.0)
         self.last_loss: float | None = None
+        self.names: tuple[str, ...] = ()
+        """Figures that the trainer logs itself and the log shall have."""
         self.stopped = False
         """Somebody asked for an end; the step that runs is finished and saved."""
 
@@ -190,10 +192,12 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             "share": round(share, 4),
             "elapsed_s": round(elapsed, 1),
             "tokens_per_s": round(rate),
+            **{name: logs[name] for name in self.names if logs.get(name) is not None},
         }
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+        shown = "".join(f"{name} {entry[name]:.3g}  " for name in self.names if name in entry)
         self._report(
-            f"step {state.global_step}  loss {self.last_loss:.4f}  lr {entry['learning_rate']:.2e}  "
+            f"step {state.global_step}  loss {self.last_loss:.4f}  {shown}lr {entry['learning_rate']:.2e}  "
             f"{rate:,.0f} tokens/s  {elapsed / 60:.1f} min  {share:.0%}"
         )

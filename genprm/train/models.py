@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genprm import resources
 from genprm.errors import MissingDependency, ModelError
-from genprm.recipes import LlamaShape, LoraOptions, Training
+from genprm.train.options.common import LlamaShape, LoraOptions, Stepped
+from genprm.train.options.rows import Training
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -66,6 +67,14 @@ def set_seed(seed: int) -> None:
     library(seed)
 
 
+def base_tokenizer(options: Stepped) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base model."""
+    from genprm.engines.loading import load_tokenizer
+
+    assert options.model.base is not None
+    return load_tokenizer(resources.model(options.model.base))
+
+
 def opened_tokenizer(
     options: Training, corpus: Corpus, out: Path, report: Report, *, added: str | None = None
 ) -> PreTrainedTokenizerBase:
@@ -73,11 +82,9 @@ def opened_tokenizer(
 
     ``added``: a special token that it shall have.
     """
-    from genprm.engines.loading import load_tokenizer
-
     kept = out / "tokenizer"
     if options.model.base is not None:
-        hf = load_tokenizer(resources.model(options.model.base))
+        hf = base_tokenizer(options)
     elif kept.is_dir():
         from transformers import AutoTokenizer
 
@@ -98,8 +105,13 @@ def opened_tokenizer(
     return hf
 
 
-def opened_model(options: Training, tokenizer: PreTrainedTokenizerBase, kind: Callable[[type], Any]) -> Any:
-    """The base model, or a new one (of torch's random state), as what ``kind`` makes of its configuration's class."""
+def opened_model(options: Stepped, tokenizer: PreTrainedTokenizerBase, kind: Callable[[type], Any]) -> Any:
+    """The base model, or a new one (of torch's random state), as what ``kind`` makes of its configuration's class.
+
+    Weights that are stepped are held in fp32, however they were saved: in bf16 a step below a 256th of a weight is
+    rounded away, which is most steps at the usual rates. Those that adapters leave as they are keep their kind.
+    """
+    import torch
     from transformers import AutoConfig, LlamaConfig
 
     base = options.model.base
@@ -109,7 +121,8 @@ def opened_model(options: Training, tokenizer: PreTrainedTokenizerBase, kind: Ca
     try:
         with quiet():  # a base model has no reward head, and need not be told so
             config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-            model = kind(type(config)).from_pretrained(place, config=config)
+            held = torch.float32 if options.model.lora is None else "auto"
+            model = kind(type(config)).from_pretrained(place, config=config, dtype=held)
     except (OSError, ValueError) as error:
         raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:

@@ -15,7 +15,7 @@ import torch
 from torch.nn import Module, Parameter
 from torch.optim import AdamW, Muon, Optimizer
 
-from genprm.recipes import OptimizerOptions
+from genprm.train.options.common import OptimizerOptions
 
 
 class MuonAdamW(Optimizer):

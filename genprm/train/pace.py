@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from genprm.recipes import ScheduleOptions
+from genprm.train.options.common import ScheduleOptions
 
 
 class Pace:

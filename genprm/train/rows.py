@@ -182,16 +182,27 @@ class Batches(Generic[RowKind]):
     seed: int = 0
     by_rows: bool = False
     """Batches of a pool have equally many rows; else their padded sizes are alike."""
+    per_pool: int = BATCHES_PER_POOL
+    """Batches to a pool."""
 
     @classmethod
-    def sized(cls, rows: Rows[RowKind], rows_per_batch: float, max_length: int, seed: int) -> Batches[RowKind]:
-        """Batches that hold so many rows on average, and at least one."""
-        return cls(rows, max(BATCHES_PER_POOL, round(BATCHES_PER_POOL * rows_per_batch)), max_length, seed)
+    def sized(
+        cls, rows: Rows[RowKind], rows_per_batch: float, max_length: int, seed: int, size: int | None = None
+    ) -> Batches[RowKind]:
+        """Batches that hold so many rows on average, and at least one.
+
+        ``size``: rows of a data set that comes again and again. A pool of a small one is one pass over it, so that
+        every row is seen once before any is seen twice.
+        """
+        pool = max(BATCHES_PER_POOL, round(BATCHES_PER_POOL * rows_per_batch))
+        if size is None or size >= pool:
+            return cls(rows, pool, max_length, seed)
+        return cls(rows, size, max_length, seed, per_pool=max(1, round(size / rows_per_batch)))
 
     @property
     def rows_per_batch(self) -> float:
         """On average, those that are too long included."""
-        return self.pool / BATCHES_PER_POOL
+        return self.pool / self.per_pool
 
     @classmethod
     def counted(cls, rows: Rows[RowKind], rows_per_batch: int, max_length: int, seed: int) -> Batches[RowKind]:
@@ -203,7 +214,7 @@ class Batches(Generic[RowKind]):
         current, groups = -1, [[]]  # type: tuple[int, list[list[RowKind]]]
         number = first
         while True:
-            pool, place = divmod(number, BATCHES_PER_POOL)
+            pool, place = divmod(number, self.per_pool)
             if pool != current:
                 current, groups = pool, self._groups(pool)
             yield groups[place % len(groups)]
@@ -215,7 +226,7 @@ class Batches(Generic[RowKind]):
         if not fitting:
             raise InputError(f"no row of a pool of {self.pool} fits into {self.max_length} tokens; raise max_length")
         lengths = [len(row.input_ids) for row in fitting]
-        groups = _equal_groups(lengths) if self.by_rows else partition(lengths, BATCHES_PER_POOL)
+        groups = _equal_groups(lengths) if self.by_rows else partition(lengths, self.per_pool)
         random.Random(f"batches {self.seed} {pool}").shuffle(groups)
         return [[fitting[index] for index in group] for group in groups]
 
