@@ -11,20 +11,20 @@ A recipe names its stages, each the options of one verb; ``genprm train RECIPE``
 
 Overrides are ``key=value`` with a YAML value: a key of the only stage (``optimizer.learning_rate=0.002``), of a named
 one (``train.seed=1``), or of the recipe (``data.rows=10``). Unknown keys are refused, with the nearest known place.
+What a train stage may say is in ``genprm.train.options.rows``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from genprm import resources
 from genprm.errors import RecipeError
-from genprm.stepformats import FormatName
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -33,318 +33,6 @@ class Options(BaseModel):
     """Base of every part of a recipe: frozen, and no key that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class LlamaShape(Options):
-    """A Llama model made from nothing."""
-
-    hidden_size: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    layers: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    kv_heads: int = Field(gt=0)
-    max_positions: int = Field(default=4096, gt=0)
-    rope_theta: float = 10000.0
-    tie_embeddings: bool = True
-
-    @model_validator(mode="after")
-    def _divides(self) -> LlamaShape:
-        if self.hidden_size % self.heads or self.heads % self.kv_heads:
-            raise ValueError("hidden_size must be a multiple of heads, and heads of kv_heads")
-        return self
-
-
-class LoraOptions(Options):
-    """Low-rank adapters in place of all weights; merged into them at the end."""
-
-    rank: int = Field(default=32, gt=0)
-    alpha: float = Field(default=16.0, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of the layers that get adapters."""
-
-
-class ModelOptions(Options):
-    """What is trained: a ``base`` model (a shipped one, a folder or a hub name), or a new one of a ``shape``."""
-
-    base: str | None = None
-    shape: LlamaShape | None = None
-    lora: LoraOptions | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> ModelOptions:
-        if (self.base is None) == (self.shape is None):
-            raise ValueError("give either base (a model to go on from) or shape (a new model)")
-        return self
-
-
-class TokenizerOptions(Options):
-    """The tokenizer of a new model; a base model brings its own."""
-
-    vocab_size: int = Field(default=3072, ge=512)
-    conversations: int = Field(default=6000, gt=0)
-    """How many conversations of the corpus it is trained on."""
-
-
-class LabData(Options):
-    """Conversations of the lab: micro-world solutions, and GSM8K train solutions if ``gsm8k`` says where they are."""
-
-    source: Literal["lab"] = "lab"
-    seed: int = 0
-    gsm8k: str | None = None
-    """A local JSONL file, or a hub name such as ``openai/gsm8k``; null leaves GSM8K out."""
-    gsm8k_share: float = Field(default=0.5, ge=0, le=1)
-    flip_share: float = Field(default=0.08, ge=0, le=1)
-    """Share of conversations that end in a swapped code output, which the judgement follows."""
-    grow_over: int = Field(default=0, ge=0)
-    """Over so many conversations, the first, their length grows from two turns to any."""
-    side_share: float = Field(default=0.25, ge=0, le=1)
-    """Share of the longer micro-world stories with a true step that leads nowhere."""
-
-
-class PolicyData(Options):
-    """Solutions of micro-world problems, and dialogues that refine them, for a policy model.
-
-    See ``genprm.lab.policy.PolicyCorpus``, which has the same fields.
-    """
-
-    source: Literal["policy"]
-    seed: int = 0
-    most_steps: int = Field(default=5, ge=2, le=8)
-    """Steps of the longest problem."""
-    largest: int = Field(default=100, ge=50)
-    """No value in a problem is above it."""
-    grow_over: int = Field(default=0, ge=0)
-    """Over so many dialogues, the first, problems grow from two steps to the most."""
-    refine_share: float = Field(default=0.12, ge=0, le=1)
-    """Share of dialogues in which a solution is refined."""
-    again_share: float = Field(default=0.2, ge=0, le=1)
-    """Share of solutions in which a value is computed a second time."""
-    mend_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of solutions with a wrong step that is computed again right after."""
-    useless_share: float = Field(default=0.15, ge=0, le=1)
-    """Share of solutions with an added true step that leads nowhere."""
-    quote_share: float = Field(default=0.75, ge=0, le=1)
-    """Share of steps that quote the sentence they rest on."""
-
-
-class ReaderData(Options):
-    """Readings of micro-world solutions, for an annotator or a judge of curation.
-
-    See ``genprm.lab.readers.ReaderCorpus``, which has the same fields.
-    """
-
-    source: Literal["annotator", "judge"]
-    seed: int = 0
-    most_steps: int = Field(default=5, ge=2, le=8)
-    """Steps of the longest problem."""
-    largest: int = Field(default=100, ge=50)
-    """No value in a problem is above it."""
-    grow_over: int = Field(default=0, ge=0)
-    """Over so many readings, the first, problems grow from two steps to the most."""
-    clean_share: float = Field(default=0.4, ge=0, le=1)
-    """Share of solutions without an error."""
-    exchange_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the others whose first error tells of one what the story tells of another."""
-
-
-class ConversationData(Options):
-    """Conversations that ``genprm curate`` exported, or GenPRM-MATH-Data."""
-
-    source: Literal["conversations"]
-    path: str
-    """An exported folder, a JSONL file, or a hub name."""
-    seed: int = 0
-    """Of the order, which is another one in each epoch."""
-    share: float = Field(default=1.0, gt=0, le=1)
-    """Trained on so many of the conversations; those of a smaller share are among those of a larger."""
-    direct: bool = False
-    """Train on the judgements alone, without analysis and code (Direct-GenPRM)."""
-
-
-def _source(data: Any) -> str:
-    """Which kind of data it is; the lab's, if it does not say."""
-    return str(data.get("source", "lab") if isinstance(data, Mapping) else getattr(data, "source", "lab"))
-
-
-Data = Annotated[
-    Annotated[LabData, Tag("lab")]
-    | Annotated[PolicyData, Tag("policy")]
-    | Annotated[ReaderData, Tag("annotator")]
-    | Annotated[ReaderData, Tag("judge")]
-    | Annotated[ConversationData, Tag("conversations")],
-    Discriminator(_source),
-]
-
-
-class OptimizerOptions(Options):
-    """How the weights are stepped."""
-
-    kind: Literal["adamw", "muon"] = "adamw"
-    """``muon``: Muon for the weight matrices, AdamW for the rest."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    muon_scale: float = Field(default=2.0, gt=0)
-    """The matrices' learning rate under ``muon``, as a multiple of the others'."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    beta1: float = 0.9
-    beta2: float = 0.95
-    clip: float = Field(default=1.0, gt=0)
-
-
-class ScheduleOptions(Options):
-    """The learning rate over the share of the training that is done."""
-
-    kind: Literal["cosine", "wsd", "constant"] = "wsd"
-    """``wsd``: warm up, stay, then fall linearly over the last ``decay_share``."""
-    warmup_share: float = Field(default=0.02, ge=0, lt=1)
-    decay_share: float = Field(default=0.3, gt=0, le=1)
-    floor: float = Field(default=0.02, ge=0, le=1)
-    """The last learning rate as a share of the highest."""
-
-
-class EvaluationOptions(Options):
-    """Verification of held-out solutions during the training; the weights with the best F1 are the ones kept."""
-
-    data: str
-    """Labelled solutions: a JSONL file, or a hub name such as ``hub:Qwen/ProcessBench:gsm8k``."""
-    limit: int = Field(default=64, gt=0)
-    """The first so many of them."""
-    votes: int = Field(default=1, gt=0)
-    every: int = Field(default=200, gt=0)
-    """Steps from one evaluation to the next; one more at the end."""
-    sandbox: Literal["auto", "docker", "local"] = "auto"
-    engine_options: dict[str, object] = Field(default_factory=dict)
-
-
-class Training(Options):
-    """What all kinds of training state."""
-
-    seed: int = 0
-    model: ModelOptions
-    tokenizer: TokenizerOptions = TokenizerOptions()
-    accumulate: int = Field(default=1, gt=0)
-    """Batches to one step of the optimizer."""
-    max_length: int = Field(default=4096, gt=1)
-    """Rows longer than this are left out and counted, never cut."""
-    max_steps: int | None = Field(default=None, gt=0)
-    max_minutes: float | None = Field(default=None, gt=0)
-    """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
-    optimizer: OptimizerOptions = OptimizerOptions()
-    schedule: ScheduleOptions = ScheduleOptions()
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    fsdp: dict[str, Any] | None = None
-    """Settings of fully sharded data parallelism, as ``accelerate launch`` takes them."""
-    tensorboard: bool = False
-    """Write the curves for TensorBoard too, into ``log``."""
-    checkpoint_minutes: float = Field(default=10.0, gt=0)
-    log_every: int = Field(default=20, gt=0)
-    survey_rows: int = Field(default=400, gt=0)
-    """Rows made beforehand to state lengths and to size the batches."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        shape = self.model.shape
-        if shape is not None and self.max_length > shape.max_positions:
-            raise ValueError(f"max_length {self.max_length} exceeds the model's {shape.max_positions} positions")
-        return self
-
-
-class GenerativeTraining(Training):
-    """Supervised training of a causal LM on rationales or solutions; the loss counts on what the model writes."""
-
-    kind: Literal["generative"] = "generative"
-    data: Data = LabData()
-    tokens_per_batch: int = Field(default=4096, gt=0)
-    """Mean number of tokens in a batch."""
-    rows_per_batch: int | None = Field(default=None, gt=0)
-    """Mean number of rows in a batch, in place of ``tokens_per_batch``."""
-    mask_code_output: bool = True
-    packing: bool = False
-    """Rows of a batch in one sequence instead of padded ones; attention stays within each row."""
-    epochs: float | None = Field(default=None, gt=0)
-    """Times that every row of a data set is seen, in place of ``max_steps``."""
-    evaluation: EvaluationOptions | None = None
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
-            raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
-        if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, ConversationData)):
-            raise ValueError("epochs are counted on a data set (source: conversations), in place of max_steps")
-        if self.evaluation is not None and self.fsdp is not None:
-            raise ValueError("evaluation needs the whole model in one process, and fsdp shards it; leave one out")
-        return self
-
-
-class StepLabData(Options):
-    """Solutions of the micro-world with the truth of every step (see ``genprm.lab.steps.StepCorpus``)."""
-
-    source: Literal["lab"] = "lab"
-    seed: int = 0
-    most_steps: int = Field(default=5, ge=2, le=8)
-    """Steps of the longest problem."""
-    largest: int = Field(default=100, ge=50)
-    """No value in a problem is above it."""
-    grow_over: int = Field(default=0, ge=0)
-    """Over so many solutions, the first, problems grow from two steps to the most."""
-    clean_share: float = Field(default=0.4, ge=0, le=1)
-    """Share of solutions without an error."""
-
-
-class StepFileData(Options):
-    """Solutions with a value for each step, from files (see ``genprm.train.labelled``)."""
-
-    source: Literal["files"]
-    places: tuple[str, ...] = Field(min_length=1)
-    """Folders that ``genprm curate`` exported, JSONL files, names of data sets on the hub."""
-
-
-StepData = Annotated[Annotated[StepLabData, Tag("lab")] | Annotated[StepFileData, Tag("files")], Discriminator(_source)]
-
-
-class StepTraining(Training):
-    """Training of a discriminative reward model: ``token`` reads two tokens at step tags, ``head`` a head of two
-    classes, ``orm`` two tokens at the end of the solution alone."""
-
-    kind: Literal["token", "head", "orm"]
-    data: StepData = StepLabData()
-    format: FormatName | None = None
-    """Of the text (see ``genprm.stepformats``); math-shepherd unless stated, qwen for ``head``."""
-    targets: Literal["soft", "hard"] | None = None
-    """``soft``: the values; ``hard``: 1 for a value above 0, else 0. Cross-entropy, but for a head with soft targets,
-    whose probability is fitted by least squares. Soft unless stated, hard for ``head``."""
-    batch_size: int = Field(default=16, gt=0)
-    """Solutions in a batch of each process."""
-    epochs: float | None = Field(default=None, gt=0)
-    """Passes over files, where neither steps nor minutes end the training before."""
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if self.max_steps is None and self.max_minutes is None and self.epochs is None:
-            raise ValueError("give max_steps, max_minutes or epochs (the first to be reached ends the training)")
-        if self.epochs is not None and self.data.source == "lab":
-            raise ValueError("epochs are of files, and the lab's data is endless; give max_steps or max_minutes")
-        if self.reads not in READABLE[self.kind]:
-            raise ValueError(f"kind {self.kind} has no format '{self.reads}'; it has {', '.join(READABLE[self.kind])}")
-        return self
-
-    @property
-    def reads(self) -> FormatName:
-        """The format."""
-        return self.format or READABLE[self.kind][0]
-
-    @property
-    def aims(self) -> Literal["soft", "hard"]:
-        """The targets."""
-        return self.targets or ("hard" if self.kind == "head" else "soft")
-
-
-READABLE: dict[str, tuple[FormatName, ...]] = {
-    "token": ("math-shepherd", "er-prm", "rlhflow"),
-    "head": ("qwen",),
-    "orm": ("math-shepherd", "er-prm"),
-}
-"""The formats of a kind; the first unless stated."""
 
 
 class DataPlan(Options):
@@ -384,12 +72,35 @@ class Stage(Options):
     until: Until | None = None
 
 
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+"""One name, or several."""
+
+
+class Sweep(Options):
+    """What ``genprm run RECIPE --grid`` varies, what decides among the points, and what is looked at once."""
+
+    names: dict[str, Names] = {}
+    """Short names of override keys: ``{lr: train.optimizer.learning_rate}``. ``seed``: what ``--seeds`` sets; the seed
+    of every train stage unless stated."""
+    values: dict[str, tuple[Any, ...]] = {}
+    """The grid of ``--grid all``; those of ``seed`` are taken wherever ``--seeds`` is left out."""
+    validation: Names = Field(min_length=1)
+    """Stages that evaluate best-of-n: the mean of their figures decides."""
+    test: Names = ()
+    """Such stages that are done for the chosen point alone, after the choice."""
+    figure: str = "min"
+    """The method of best-of-n whose figure counts, at the largest N."""
+    stages: tuple[Stage, ...] = ()
+    """The stages of a sweep, where they are not the recipe's; one that the recipe has too begins with its options."""
+
+
 class Recipe(Options):
     """A named job in stages."""
 
     name: str
     data: DataPlan | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
+    sweep: Sweep | None = None
 
     @model_validator(mode="after")
     def _grows(self) -> Recipe:
@@ -432,16 +143,13 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return check(Recipe, tree, str(path))
 
 
-def training(recipe: Recipe, source: str | Path = "recipe") -> GenerativeTraining | StepTraining:
-    """The options of the train stage."""
-    stage = recipe.stage("train")
-    kind = stage.options.get("kind", "generative")
-    if kind != "generative" and kind not in READABLE:
-        raise RecipeError(f"{source}: training kind '{kind}' is unknown; known: generative, {', '.join(READABLE)}")
-    place = f"{source}, stage '{stage.name}'"
-    if kind == "generative":
-        return check(GenerativeTraining, stage.options, place)
-    return check(StepTraining, stage.options, place)
+def changed(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe with overrides applied to it."""
+    tree = recipe.model_dump(by_alias=True, exclude_unset=True)
+    tree["stages"] = list(tree["stages"])
+    for override in overrides:
+        _override(tree, override)
+    return check(Recipe, tree, f"recipe '{recipe.name}'")
 
 
 def check(model: type[Checked], tree: Mapping[str, Any], place: str) -> Checked:

@@ -27,7 +27,7 @@ FLOORS = (
     {"verify", "curate", "lab"},
     {"scorers", "critique", "api"},
     {"cascade"},
-    {"search", "train"},
+    {"search", "sweep", "train"},
     {"serve"},
     {"cli"},
     {"__main__"},

@@ -8,7 +8,8 @@ import pytest
 
 from genprm import recipes, resources
 from genprm.errors import RecipeError
-from genprm.recipes import load, training
+from genprm.recipes import load
+from genprm.train.kinds import training
 
 
 @pytest.mark.parametrize("name", [name for name in resources.names("recipes") if name.endswith(".yaml")])
@@ -44,7 +45,7 @@ def test_overrides_reach_the_plan_and_the_data_of_the_stage() -> None:
         ("model.base=some/model", "either base"),
         ("model.shape.heads=5", "multiple of heads"),
         ("seed.deep=1", "is a value"),
-        ("kind=raft", "'raft' is unknown"),
+        ("kind=dpo", "'dpo' is unknown"),
         ("seed=[", "not valid YAML"),
     ],
 )

@@ -43,7 +43,7 @@ def train(
             report=lambda line: to.print(Text(line), soft_wrap=True),
         )  # fmt: skip
     except KeyboardInterrupt:
-        to.print("stopped; run the same command again to continue from the last checkpoint", soft_wrap=True)
+        to.print("stopped; run the same command again to continue", soft_wrap=True)
         raise typer.Exit(STOPPED) from None
     if trained is not None:
         loss = "" if trained.loss is None else f", loss {trained.loss:.4f}"

@@ -10,11 +10,12 @@ import pytest
 from genprm import recipes
 from genprm.errors import InputError
 from genprm.train.card import Facts, main, write_card
+from genprm.train.kinds import training
 from genprm.train.rows import Survey
 
 
 def folder(path: Path) -> Path:
-    options = recipes.training(recipes.load("tiny.yaml")).model_dump(mode="json")
+    options = training(recipes.load("tiny.yaml")).model_dump(mode="json")
     survey = Survey(400, 1500, 640.0, 0.5, 0)
     packages = {"packages": {"torch": "2.13.0"}, "processor": "a CPU, 2 cores"}
     write_card(path, Facts("genprm-tiny", options, survey, 5_900_000, "fp32", 100, 400_000, 3.0, 0.25, packages))
@@ -34,7 +35,7 @@ def test_measurements_fill_the_card_and_can_come_later(tmp_path: Path) -> None:
 
 
 def test_the_card_of_a_policy_says_what_it_is_for(tmp_path: Path) -> None:
-    options = recipes.training(recipes.load("policy-tiny.yaml")).model_dump(mode="json")
+    options = training(recipes.load("policy-tiny.yaml")).model_dump(mode="json")
     survey = Survey(400, 500, 220.0, 0.4, 0)
     write_card(tmp_path, Facts("policy-tiny", options, survey, 1_900_000, "bf16", 100, 400_000, 3.0, 0.25, {}))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -43,7 +44,7 @@ def test_the_card_of_a_policy_says_what_it_is_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["annotator", "judge"])
 def test_the_card_of_a_reader_says_what_it_reads(name: str, tmp_path: Path) -> None:
-    options = recipes.training(recipes.load(f"{name}-tiny.yaml")).model_dump(mode="json")
+    options = training(recipes.load(f"{name}-tiny.yaml")).model_dump(mode="json")
     survey = Survey(400, 900, 480.0, 0.4, 0)
     write_card(tmp_path, Facts(f"{name}-tiny", options, survey, 2_900_000, "bf16", 100, 400_000, 3.0, 0.25, {}))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")

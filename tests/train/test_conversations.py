@@ -19,6 +19,7 @@ from genprm.lab.corpus import Corpus
 from genprm.prompts import IGNORED, messages
 from genprm.records import write_lines
 from genprm.train.conversations import ConversationSet, direct, share_of
+from genprm.train.kinds import training
 from genprm.train.rows import CorpusRows
 from genprm.train.training import train
 
@@ -150,7 +151,7 @@ def test_adapters_are_trained_and_merged_into_an_ordinary_model_folder(recipe: P
 def test_epochs_are_counted_on_a_data_set_only(recipe: Path) -> None:
     for override in ("max_steps=4", "data={source: lab}"):
         with pytest.raises(RecipeError, match="epochs are counted on a data set"):
-            recipes.training(recipes.load(recipe, [override]))
+            training(recipes.load(recipe, [override]))
 
 
 def test_a_data_set_without_usable_rows_is_refused(recipe: Path, tmp_path: Path) -> None:

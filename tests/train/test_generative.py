@@ -13,6 +13,7 @@ import yaml
 
 from genprm import recipes
 from genprm.errors import IdentityError, InputError, RecipeError
+from genprm.train.kinds import training
 from genprm.train.models import parameters
 from genprm.train.training import train
 from tests.conftest import REPOSITORY
@@ -58,7 +59,7 @@ def test_it_learns_and_leaves_an_ordinary_model_folder(recipe: Path, tmp_path: P
     model = AutoModelForCausalLM.from_pretrained(out / "model")
     tokenizer = AutoTokenizer.from_pretrained(out / "model")
     assert str(model.dtype) == "torch.bfloat16" and model.config.use_cache
-    assert model.num_parameters() == trained.parameters == parameters(recipes.training(recipes.load(recipe)))[0]
+    assert model.num_parameters() == trained.parameters == parameters(training(recipes.load(recipe)))[0]
     assert tokenizer.chat_template and model.generation_config.eos_token_id == [tokenizer.eos_token_id]
     card = (out / "model" / "README.md").read_text(encoding="utf-8")
     assert "Trained on truth" in card and "24 steps" in card

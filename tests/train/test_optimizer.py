@@ -8,8 +8,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from genprm.recipes import OptimizerOptions
 from genprm.train.optimizer import muon_adamw
+from genprm.train.options.common import OptimizerOptions
 
 OPTIONS = OptimizerOptions(kind="muon", learning_rate=0.01, muon_scale=3.0)
 

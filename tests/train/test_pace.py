@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genprm.recipes import ScheduleOptions
+from genprm.train.options.common import ScheduleOptions
 from genprm.train.pace import Pace
 
 WSD = ScheduleOptions(kind="wsd", warmup_share=0.1, decay_share=0.5, floor=0.0)
