@@ -4,27 +4,49 @@ A stage is a command line: ``{verb: rollout, options: {in: gsm8k, model: NAME, k
 --model NAME --k 16 --out DIR/STAGE``. So a recipe can do nothing that the command line cannot, and each stage is
 checked, continued and reported by its own verb. Where a stage says ``until``, earlier ones are continued with more
 (solutions kept of a problem, say) until it has exported enough (``rounds``).
+
+With ``--grid eta=1,2 lr=1e-6,5e-7`` it is a sweep: the recipe at every point of the grid with every seed (``sweep``).
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
+import typer.core
 from rich.text import Text
 
 from genprm import planning, recipes
 from genprm.cli import console
 from genprm.cli.rounds import Rounds
-from genprm.errors import RecipeError
+from genprm.cli.stage_lines import check, line_of, make_room
+from genprm.cli.verify import cluster_of
+from genprm.errors import InputError, RecipeError
 from genprm.recipes import Recipe, Stage
 
 THROUGHPUT = 2500.0
 """Tokens a second on one GPU, for the plan: what is assumed unless stated."""
+
+
+class Command(typer.core.TyperCommand):
+    """``--grid a=1,2 b=3`` is one option with all its entries; the parser gives an option one word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, entry_by_entry(args))
+
+
+def entry_by_entry(args: Sequence[str]) -> list[str]:
+    """Arguments with ``--grid`` before each of its entries: the first that follows, and then all with ``=``."""
+    found: list[str] = []
+    inside = False
+    for before, arg in zip(["", *args], args, strict=False):
+        first = before == "--grid"
+        inside = first or arg.startswith("--grid=") or (inside and "=" in arg and not arg.startswith("-"))
+        found += ["--grid", arg] if inside and not first and not arg.startswith("--grid=") else [arg]
+    return found
 
 
 def run(
@@ -35,16 +57,41 @@ def run(
     ] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Begin with this stage.")] = None,
     limit: Annotated[int | None, typer.Option(help="Take the first N problems.")] = None,
-    ray: Annotated[str | None, typer.Option(metavar="local|ADDRESS", help="For the stages that know it.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="local|ADDRESS", help="For the stages that know it; with --grid for runs of the recipe."),
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="With --ray: engines of a stage, or runs at once.")] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="all|NAME=V,V...", help="A run for every combination of values; all: as the recipe says."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="N,N...", help="With --grid: every point with each.")] = None,
+    test_again: Annotated[
+        bool, typer.Option("--test-again", help="With --grid: test the choice though another point was tested.")
+    ] = False,
     tokens_per_s: Annotated[float, typer.Option(help="Of one GPU, for the plan's hours.")] = THROUGHPUT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; load and write nothing.")] = False,
 ) -> None:
     """Do all stages of a recipe."""
     from genprm import cli
 
+    cluster = cluster_of(ray, replicas, None)
+    if grid:
+        from genprm.cli import sweep
+
+        if first is not None:
+            raise InputError("--from is of one run, and --grid asks for many; what is done of them is not done again")
+        sweep.sweep(
+            recipe, overrides or (), out, grid=grid, seeds=seeds, limit=limit, cluster=cluster, test_again=test_again,
+            tokens_per_s=tokens_per_s, dry_run=dry_run,
+        )  # fmt: skip
+        return
+    if seeds is not None or test_again:
+        raise InputError("--seeds and --test-again are of a sweep; add --grid NAME=VALUE,VALUE")
     loaded = recipes.load(recipe, overrides or ())
     stages = _from(loaded, first)
-    _check(loaded)
+    check(loaded)
     rounds = Rounds(loaded, out)
     commands = [command(rounds.grown(stage), loaded, recipe, overrides or (), out) for stage in stages]
     if dry_run:
@@ -56,48 +103,22 @@ def run(
         line = command(rounds.grown(stage), loaded, recipe, overrides or (), out)
         line += [] if limit is None or stage.verb != "rollout" else ["--limit", str(limit)]
         line += [] if ray is None or stage.verb not in ("rollout", "curate", "verify") else ["--ray", ray]
+        line += [] if replicas is None or "--ray" not in line else ["--replicas", str(replicas)]
         console.err().rule(Text(f"{stage.name}: genprm {shlex.join(line)}"), align="left", style="dim")
+        make_room(stage, _folders(loaded, out))
         if code := cli.run(line):
             raise typer.Exit(code)
         again = rounds.back_to(stage, stages)
         place = place + 1 if again is None else again
 
 
-def _check(recipe: Recipe) -> None:
-    """What a later stage would refuse is refused before the first is done. Raises ``RecipeError``."""
-    from genprm.curate.options import Curation
-
-    for stage in recipe.stages:
-        if stage.verb == "curate":
-            recipes.check(Curation, dict(stage.options), f"stage '{stage.name}'")
-
-
 def command(stage: Stage, recipe: Recipe, source: str, overrides: Sequence[str], out: Path) -> list[str]:
     """The command line of a stage, without ``genprm``. Raises ``RecipeError``."""
-    folder = str(out / stage.name)
-    if stage.verb == "train":
-        return ["train", source, "--out", folder, *_labelled_steps(stage, recipe, out), *overrides]
-    options = {name: _filled(value, recipe, out) for name, value in stage.options.items()}
-    given = options.pop("in", None)
-    if stage.source is not None:
-        given = _folder(stage.source, recipe, out)
-    if given is None and stage.verb != "lab":
-        raise RecipeError(f"stage '{stage.name}' has neither 'from' (a stage) nor the option 'in'; give one")
-    line = [stage.verb, *([] if given is None else [str(given)]), "--out", folder]
-    if stage.verb == "curate":
-        return [*line, *(f"{key}={_plain(value)}" for key, value in _leaves(options))]
-    for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        line += [flag] if value is True else [] if value is False or value is None else [f"{flag}={_plain(value)}"]
-    return line
+    return line_of(stage, _folders(recipe, out), source, overrides)
 
 
-def _labelled_steps(stage: Stage, recipe: Recipe, out: Path) -> list[str]:
-    """What a training takes from a curation: the export that its kind reads."""
-    if stage.source is None:
-        return []
-    name = "extra-tokens" if stage.options.get("kind") == "head" else "step-tags"
-    return ["--data", f"steps={_folder(stage.source, recipe, out)}/export/{name}"]
+def _folders(recipe: Recipe, out: Path) -> dict[str, Path]:
+    return {stage.name: out / stage.name for stage in recipe.stages}
 
 
 def _from(recipe: Recipe, first: str | None) -> list[Stage]:
@@ -105,36 +126,6 @@ def _from(recipe: Recipe, first: str | None) -> list[Stage]:
     if first is not None and first not in names:
         raise RecipeError(f"recipe '{recipe.name}' has no stage '{first}'; it has {', '.join(names)}")
     return list(recipe.stages[names.index(first) if first is not None else 0 :])
-
-
-def _folder(name: str, recipe: Recipe, out: Path) -> str:
-    if name not in [stage.name for stage in recipe.stages]:
-        raise RecipeError(f"recipe '{recipe.name}' has no stage '{name}' to take from")
-    return str(out / name)
-
-
-def _filled(value: Any, recipe: Recipe, out: Path) -> Any:
-    """With the folders of stages where a text names them in braces."""
-    if isinstance(value, Mapping):
-        return {key: _filled(one, recipe, out) for key, one in value.items()}
-    if isinstance(value, str):
-        for stage in recipe.stages:
-            value = value.replace(f"{{{stage.name}}}", str(out / stage.name))
-    return value
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves = []
-    for key, value in tree.items():
-        leaves += _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return leaves
-
-
-def _plain(value: Any) -> str:
-    """As YAML on one line; a text as it is."""
-    if isinstance(value, str):
-        return value
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
 def _plan(recipe: Recipe, commands: Sequence[Sequence[str]], limit: int | None, tokens_per_s: float) -> None:
