@@ -1,6 +1,6 @@
 """What all sources say of each solution, brought together. Pure.
 
-Sources: Monte Carlo labels, an annotator, a judge, people. Hidden truth is none of them.
+Sources: Monte Carlo labels, other samples of the problem, an annotator, a judge, people. Hidden truth is none of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from genprm.curate.labels import RULES, Labelled, label_arrays
 from genprm.curate.options import Curation
 from genprm.curate.posterior import LEAST
 from genprm.curate.reformat import Malformed, Reformatted, reformat
+from genprm.curate.siblings import Contradicted, contradicted
 from genprm.engines import Tokenizer
 from genprm.errors import InputError
 from genprm.rationale.conflict import code_verdicts
@@ -57,11 +58,17 @@ class Known:
     people: Mapping[str, int | None]
     counts: Mapping[str, tuple[tuple[int, int], ...]]
     """By solution: (correct, total) of the problem alone, then after each step."""
+    siblings: Mapping[str, Contradicted]
     rollout_tokens: int
 
 
-def known(solutions: Sequence[Solution], rollouts: Sequence[Rollout], options: Curation) -> Known:
-    """The labels of the counts, and people's. Raises ``InputError`` for what cannot be labelled so."""
+def known(
+    solutions: Sequence[Solution], rollouts: Sequence[Rollout], options: Curation, samples: Sequence[Solution] = ()
+) -> Known:
+    """The labels of the counts, of other ``samples`` (default: the solutions), and people's.
+
+    Raises ``InputError`` for what cannot be labelled so.
+    """
     counts = Counts.from_rollouts(rollouts, steps={solution.id: len(solution.steps) for solution in solutions})
     if options.consensus == "belief" and counts.rules:
         raise InputError(
@@ -77,7 +84,9 @@ def known(solutions: Sequence[Solution], rollouts: Sequence[Rollout], options: C
     targets = label_arrays(counts, options.targets, confidence=None, **options.target_parameters)
     people = {} if options.human is None else read_annotations(Path(options.human))
     every = tuple(_every_rule(counts, compared, targets))
-    return Known(compared, targets, every, people, counts.by_solution(), sum(rollout.tokens for rollout in rollouts))
+    tokens = sum(rollout.tokens for rollout in rollouts)
+    siblings = contradicted(solutions, samples or solutions)
+    return Known(compared, targets, every, people, counts.by_solution(), siblings, tokens)
 
 
 def assemble(
@@ -107,6 +116,8 @@ def assemble(
                 judge_votes=judged,
                 counts=known.counts[solution.id],
                 human=known.people.get(solution.id),
+                siblings=known.siblings[solution.id].step,
+                siblings_sure=known.siblings[solution.id].sure,
                 code=code_verdicts(rationales),
                 tokens=() if tokenizer is None else _tokens(solution, rationales, tokenizer),
             )
@@ -169,5 +180,6 @@ def _item(candidate: Candidate, made: Reformatted | Malformed | None) -> dict[st
         "malformed": made.reason if isinstance(made, Malformed) else None,
         "judge": candidate.judge,
         "human": candidate.human,
+        "siblings": candidate.siblings,
         "code": list(candidate.code),
     }

@@ -3,8 +3,9 @@
 GenPRM's rule takes labels from relative progress and compares them with the annotator that wrote the rationales; it
 drops about half of all solutions. The rule of "The Lessons of Developing Process Reward Models" compares the first
 error by Monte Carlo, by a judge and by people; it keeps about 40 %. What the papers leave open is a setting or is
-stated here. ``Believed`` asks no agreement: it weighs all that is known (see ``posterior``). Every stage writes down
-the index that was settled on, which later stages and exports go by.
+stated here. ``SiblingConsensus`` asks the other samples of the problem in place of completions; ``Believed`` asks no
+agreement, it weighs all that is known (see ``posterior``). Every stage writes down the index that was settled on,
+which later stages and exports go by.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from genprm.curate.counts import Counts
 from genprm.curate.evidence import Candidate
 from genprm.curate.filters import Answer, Answers, OneByOne
 from genprm.curate.judge import Majority, majority
-from genprm.curate.posterior import Votes, first_errors
+from genprm.curate.posterior import UNSAID, Votes, first_errors
 from genprm.errors import InputError
 from genprm.types import Judgement, Rollout
 
@@ -136,12 +139,38 @@ class LessonsConsensus(OneByOne):
 
 
 @dataclass(frozen=True, slots=True)
+class SiblingConsensus(OneByOne):
+    """Keeps a solution where the annotator names the first step that other samples of its problem contradict.
+
+    "None" is an agreement, too. Judgements that the annotator wrote must say the same up to the error, for they will be
+    trained on. Reasons: ``votes-tied``, ``votes-unparsable``, ``annotator-silent``, ``siblings-missing``,
+    ``indices-differ``, ``judgement-differs``.
+    """
+
+    name: ClassVar[str] = "sibling-consensus"
+
+    def answer(self, candidate: Candidate) -> Answer:
+        vote = annotator_index(candidate)
+        if vote.index is None:
+            return "votes-tied" if vote.tied else "votes-unparsable" if vote.votes else "annotator-silent"
+        if candidate.siblings is None:
+            return "siblings-missing"
+        if candidate.siblings != vote.index:
+            return "indices-differ"
+        steps = len(candidate.solution.steps)
+        compared = steps if vote.index == -1 else vote.index + 1
+        if _contradicted(candidate.judgements[:compared], implied_labels(vote.index, steps)):
+            return "judgement-differs"
+        return replace(candidate, agreed=vote.index)
+
+
+@dataclass(frozen=True, slots=True)
 class Believed:
     """Keeps a solution whose likeliest first error has a probability of at least ``least``, given all that is known.
 
-    Monte Carlo counts, the annotator's votes and the judge's are weighed by what they turn out to be worth on these
-    candidates (``posterior.first_errors``). Judgements that the annotator wrote must say the same up to the error, for
-    they will be trained on. Reasons: ``counts-missing``, ``unsure``, ``judgement-differs``.
+    Monte Carlo counts, other samples, the annotator's votes and the judge's are weighed by what they turn out to be
+    worth on these candidates (``posterior.first_errors``). Judgements that the annotator wrote must say the same up to
+    the error, for they will be trained on. Reasons: ``counts-missing``, ``unsure``, ``judgement-differs``.
     """
 
     least: float = 0.9
@@ -184,13 +213,17 @@ def columns(candidates: Sequence[Candidate]) -> Counts:
 
 
 def sources(candidates: Sequence[Candidate]) -> dict[str, Votes]:
-    """The annotator's and the judge's votes, as far as there are any."""
+    """What the annotator, the judge and the other samples say, as far as they say anything."""
     said = {
         "annotator": [(annotator_index(one), one.votes) for one in candidates],
         "judge": [(majority(one.judge_votes), one.judge_votes) for one in candidates],
     }
-    return {
-        name: Votes.of([found for found, _ in pairs], [len(set(votes)) == 1 for _, votes in pairs])
+    found = {
+        name: Votes.of([index for index, _ in pairs], [len(set(votes)) == 1 for _, votes in pairs])
         for name, pairs in said.items()
-        if any(found.index is not None for found, _ in pairs)
+        if any(index.index is not None for index, _ in pairs)
     }
+    if any(one.siblings is not None for one in candidates):
+        indices = np.array([UNSAID if one.siblings is None else one.siblings for one in candidates])
+        found["siblings"] = Votes(indices, np.array([one.siblings_sure for one in candidates]))
+    return found

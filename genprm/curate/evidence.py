@@ -31,6 +31,9 @@ class Candidate:
     judge: int | None = None
     judge_votes: tuple[int | None, ...] = ()
     human: int | None = None
+    siblings: int | None = None
+    """The first step that other samples of the problem contradict, -1 for none (see ``curate.siblings``)."""
+    siblings_sure: bool = False
     code: tuple[CodeVerdict, ...] = ()
     """For each rationale, whether its code agrees with its judgement."""
     tokens: tuple[int, ...] = ()

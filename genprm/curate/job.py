@@ -33,6 +33,7 @@ from genprm.engines import Tokenizer
 from genprm.errors import EngineUnavailable, InputError
 from genprm.records import labels_to_dict, read_rollouts, read_solutions, write_lines
 from genprm.records.lines import read_lines
+from genprm.rollout.job import SAMPLED
 from genprm.runs import RunDirectory, environment
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun
@@ -78,6 +79,12 @@ def read_rollout_run(folder: Path) -> tuple[tuple[Solution, ...], tuple[Rollout,
     return solutions, tuple(one for one in read_rollouts(folder / "rollouts.jsonl") if one.id in ids)
 
 
+def read_samples(folder: Path) -> tuple[Solution, ...]:
+    """Every sample of a rollout run, kept or not; none where solutions were given to it."""
+    path = folder / SAMPLED
+    return read_solutions(str(path)).solutions if path.exists() else ()
+
+
 async def curate(
     source: Path,
     out: Path,
@@ -94,7 +101,7 @@ async def curate(
     kept, when infrastructure lost some. Then nothing is sifted or exported.
     """
     solutions, rollouts = read_rollout_run(source)
-    before = known(solutions, rollouts, options)
+    before = known(solutions, rollouts, options, read_samples(source))
     elsewhere = None if options.answers is None else _curation(Path(options.answers))
     plain = options.model_dump(mode="json")
     extent = {**plain, **({} if ray is None else {"ray": asdict(ray)})}

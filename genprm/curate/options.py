@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genprm.recipes import Options
 
-Consensus = Literal["none", "genprm", "genprm-all", "lessons-two", "lessons-all", "belief"]
+Consensus = Literal["none", "genprm", "genprm-all", "lessons-two", "lessons-all", "siblings", "belief"]
 FormatName = Literal["conversations", "step-tags", "extra-tokens"]
 
 

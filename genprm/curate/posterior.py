@@ -48,6 +48,8 @@ _ANCHOR = 0.2
 """Weight of relative progress as a witness. It is made of the same counts, so more would count them twice."""
 _SETTLED = 0.002
 """When no probability moves by more in a round, nothing more is learned."""
+UNSAID = -2
+"""Index of a source that says nothing of a solution."""
 LEAST = 50
 """Solutions that are needed to learn from."""
 _SURE = 0.8
@@ -59,13 +61,13 @@ class Votes:
     """What one source says of each solution."""
 
     index: Ints
-    """(solutions,): the first wrong step, -1 for none, -2 where it says nothing."""
+    """(solutions,): the first wrong step, -1 for none, ``UNSAID`` where it says nothing."""
     unanimous: NDArray[np.bool_]
     """(solutions,): all of its votes name that index."""
 
     @classmethod
     def of(cls, majorities: Sequence[Majority], unanimous: Sequence[bool]) -> Votes:
-        index = [-2 if one.index is None else one.index for one in majorities]
+        index = [UNSAID if one.index is None else one.index for one in majorities]
         return cls(np.array(index, dtype=np.int64), np.array(unanimous, dtype=bool))
 
 
@@ -97,7 +99,7 @@ def first_errors(counts: Counts, sources: Mapping[str, Votes], *, rounds: int = 
     """The posterior of every solution's first error. Raises ``InputError`` where a source does not fit the counts."""
     for name, votes in sources.items():
         fits = votes.index.shape == (len(counts.ids),)
-        if not fits or (votes.index >= counts.lengths).any() or (votes.index < -2).any():
+        if not fits or (votes.index >= counts.lengths).any() or (votes.index < UNSAID).any():
             raise InputError(f"the votes of '{name}' do not fit {len(counts.ids)} solutions; give one index in each")
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; it must be at least 1")
@@ -212,7 +214,7 @@ def _hazard(seen: _Seen, belief: Floats) -> float:
 def _learned(seen: _Seen, votes: Votes, belief: Floats) -> Floats:
     """(2, 3): how a source votes, by whether it is of one mind (see ``Posterior.sources``)."""
     place = np.where(votes.index == -1, seen.inside.shape[1], votes.index)
-    says = votes.index > -2
+    says = votes.index > UNSAID
     named = np.where(says, belief[np.arange(len(place)), np.where(says, place, 0)], 0.0)
     error = 1 - belief[:, -1]
     found = np.empty((2, 3))
@@ -240,7 +242,7 @@ def _vote_scores(seen: _Seen, votes: Votes, learned: Floats) -> Floats:
     wrong = np.where(index == -1, miss, np.where(index == places, hit, other))
     none = np.where(index == -1, 1 - alarm, alarm / steps)
     score: Floats = np.log(np.concatenate([np.broadcast_to(wrong, seen.inside.shape), none], axis=1))
-    score[votes.index == -2] = 0.0
+    score[votes.index == UNSAID] = 0.0
     return score
 
 

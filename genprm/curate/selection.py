@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus
+from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus, SiblingConsensus
 from genprm.curate.contamination import Decontaminate
 from genprm.curate.duplicates import NearDuplicates
 from genprm.curate.filters import Balance, CodeConflict, Length, PerProblem, Stage, Truncate
@@ -29,6 +29,12 @@ def stages(options: Curation) -> list[Stage]:
                     "or human=FILE, or consensus=none"
                 )
             chain.append(LessonsConsensus("all" if options.consensus == "lessons-all" else "two"))
+        case "siblings":
+            if options.annotator is None:
+                raise InputError(
+                    "consensus 'siblings' needs an annotator; give annotator.model=NAME, or consensus=none"
+                )
+            chain.append(SiblingConsensus())
         case "belief":
             chain.append(Believed(options.least_belief))
         case "none":

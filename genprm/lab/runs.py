@@ -50,15 +50,19 @@ def write_problems(out: Path, count: int, seed: int, split: Split) -> int:
     return len(records)
 
 
+_COPIED = ("metrics.json", "sampled.jsonl")
+
+
 def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
     """Copy a rollout run of such problems to ``out``, with the truth of its solutions; what the steps are, counted.
 
     ``selected.jsonl`` gets ``label`` (first wrong step, -1 for none), ``truth.jsonl`` says what is wrong with each
-    step; ``metrics.json`` is the run's. Raises ``InputError`` where the run is none, or of other problems.
+    step; ``metrics.json`` and ``sampled.jsonl`` are the run's. Raises ``InputError`` where the run is none, or of other
+    problems.
     """
     if not (run / "selected.jsonl").exists() or not (run / "rollouts.jsonl").exists():
         raise InputError(f"{run} is no rollout run (no selected.jsonl and rollouts.jsonl); run genprm rollout first")
-    _refuse_others(out, {"selected.jsonl", "truth.jsonl", "rollouts.jsonl", "metrics.json"}, needed="truth.jsonl")
+    _refuse_others(out, {"selected.jsonl", "truth.jsonl", "rollouts.jsonl", *_COPIED}, needed="truth.jsonl")
     worlds = {
         str(record.get("id")): _world_problem(record, f"{problems}:{line}") for line, record in read_lines(problems)
     }
@@ -84,8 +88,9 @@ def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
     write_lines(out / "truth.jsonl", truths)
     write_lines(out / "selected.jsonl", labelled)
     (out / "rollouts.jsonl").write_bytes(counts)
-    if (run / "metrics.json").exists():
-        (out / "metrics.json").write_bytes((run / "metrics.json").read_bytes())
+    for name in _COPIED:
+        if (run / name).exists():
+            (out / name).write_bytes((run / name).read_bytes())
     return found
 
 
