@@ -5,7 +5,7 @@
 ``RUN`` is the folder of a finished ``genprm run recipes/micro.yaml``, one for each seed. Every row says, of the
 solutions that a rule keeps: how often its first error is the true one (-1 for none counts), precision and recall of
 "this step is wrong" for the first error, and the share of solutions kept; mean and standard deviation over the seeds.
-Rows of ``belief`` keep as many solutions as the published rule that they stand under, so that they can be compared.
+Rows that end in "as many" keep as many solutions as a published rule does, so that they can be compared.
 With ``--large``, rollouts of the same solutions with many completions: Brier score of soft and entropy labels against
 the success probability that these show.
 """
@@ -27,12 +27,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from genprm.curate import Counts, label_arrays
 from genprm.curate.assembly import assemble, known
-from genprm.curate.consensus import Believed, GenPRMConsensus, LessonsConsensus, annotator_index, columns, sources
+from genprm.curate.consensus import (
+    Believed,
+    GenPRMConsensus,
+    LessonsConsensus,
+    SiblingConsensus,
+    annotator_index,
+    columns,
+    sources,
+)
 from genprm.curate.evidence import Candidate
-from genprm.curate.job import UNITS, read_rollout_run
+from genprm.curate.job import UNITS, read_rollout_run, read_samples
 from genprm.curate.labels import UNKNOWN
 from genprm.curate.options import Curation
-from genprm.curate.posterior import first_errors
+from genprm.curate.posterior import Posterior, first_errors
 from genprm.records import read_rollouts
 from genprm.records.lines import read_lines
 from tests.benchmarks.measure import finish, table
@@ -75,7 +83,7 @@ def read(run: Path, completer: str) -> Seed:
     """``completer``: the stage whose rollouts count."""
     solutions, _ = read_rollout_run(run / "truth")
     rollouts = read_rollouts(run / completer / "rollouts.jsonl")
-    before = known(solutions, rollouts, Curation(consensus="none"))
+    before = known(solutions, rollouts, Curation(consensus="none"), read_samples(run / "truth"))
     units = [_units(run / "data" / UNITS[task]) for task in ("annotator", "judge")]
     candidates = assemble(solutions, before, units[0], units[1], None).candidates
     return Seed(candidates, columns(candidates), np.array([one.solution.label for one in candidates]))
@@ -97,30 +105,47 @@ def rules(seed: Seed) -> Iterator[Rule]:
     yield Rule("RPE, difference >= -0.3", label_arrays(seed.counts, "rpe_difference").first_errors())
     yield Rule("annotator", _indices(annotator_index(one).index for one in seed.candidates))
     yield Rule("judge", _indices(one.judge for one in seed.candidates))
+    yield Rule("other samples (ours)", _indices(one.siblings for one in seed.candidates))
     genprm = _agreed(GenPRMConsensus(), seed.candidates)
     hard = [_with_labels(one, label) for one, label in zip(seed.candidates, _hard(seed.counts), strict=True)]
     lessons = _agreed(LessonsConsensus(), hard)
-    yield Rule("belief, counts alone", first_errors(seed.counts, {}).index)
+    siblings = _agreed(SiblingConsensus(), seed.candidates)
+    said = sources(seed.candidates)
+    belief = first_errors(seed.counts, said)
     yield Rule("GenPRM consensus", genprm)
     yield Rule("GenPRM consensus, all steps", _agreed(GenPRMConsensus("all"), seed.candidates))
-    said = sources(seed.candidates)
-    yield _believed("belief, counts and annotator, as many", seed, {"annotator": said["annotator"]}, genprm)
-    yield _believed("belief, all, as many as GenPRM", seed, said, genprm)
+    yield Rule("siblings consensus (ours)", siblings)
+    yield Rule("siblings consensus, as many (ours)", _as_many(siblings, belief, genprm))
+    without = {name: votes for name, votes in said.items() if name == "annotator"}
+    yield Rule("belief, counts and annotator, as many (ours)", _likeliest(first_errors(seed.counts, without), genprm))
+    yield Rule("belief, as many as GenPRM (ours)", _likeliest(belief, genprm))
     yield Rule("Lessons consensus (hard, judge)", lessons)
-    yield _believed("belief, counts and judge, as many", seed, {"judge": said["judge"]}, lessons)
-    yield _believed("belief, all, as many as Lessons", seed, said, lessons)
+    yield Rule("belief, as many as Lessons (ours)", _likeliest(belief, lessons))
     three = np.where((genprm == lessons) & (genprm != UNKNOWN), genprm, UNKNOWN)
     yield Rule("RPE, hard, annotator and judge agree", three)
-    yield _believed("belief, all, as many", seed, said, three)
-    yield Rule("belief >= 0.9", _agreed(Believed(0.9), seed.candidates))
+    yield Rule("siblings consensus, as many as all agree (ours)", _as_many(siblings, belief, three))
+    yield Rule("belief, as many as all agree (ours)", _likeliest(belief, three))
+    yield Rule("belief >= 0.9 (ours)", _agreed(Believed(0.9), seed.candidates))
 
 
-def _believed(name: str, seed: Seed, said: Mapping[str, Any], like: Ints) -> Rule:
-    found = first_errors(seed.counts, said)
-    best = np.argsort(-found.belief, kind="stable")[: int((like != UNKNOWN).sum())]
-    index = np.full(len(like), UNKNOWN)
-    index[best] = found.index[best]
-    return Rule(name, index)
+def _likeliest(found: Posterior, like: Ints) -> Ints:
+    """The first errors with the highest probability, as many as ``like`` keeps."""
+    return _best(found.index, found.belief, like)
+
+
+def _as_many(agreed: Ints, found: Posterior, like: Ints) -> Ints:
+    """Of what a consensus keeps the likeliest, as many as ``like`` keeps."""
+    longest = found.probabilities.shape[1] - 1
+    place = np.where(agreed >= 0, agreed, longest)
+    probability = np.where(agreed == UNKNOWN, -1.0, found.probabilities[np.arange(len(place)), place])
+    return _best(agreed, probability, like)
+
+
+def _best(index: Ints, probability: NDArray[np.float64], like: Ints) -> Ints:
+    chosen = np.argsort(-probability, kind="stable")[: int((like != UNKNOWN).sum())]
+    kept = np.full(len(like), UNKNOWN)
+    kept[chosen] = index[chosen]
+    return kept
 
 
 def _agreed(stage: Any, candidates: Sequence[Candidate]) -> Ints:
@@ -177,11 +202,13 @@ def values(run: Path, large: Path, completer: str) -> dict[str, float]:
 
 
 OWN = (
-    ("belief, counts and annotator, as many", "GenPRM consensus"),
-    ("belief, all, as many as GenPRM", "GenPRM consensus"),
-    ("belief, counts and judge, as many", "Lessons consensus (hard, judge)"),
-    ("belief, all, as many as Lessons", "Lessons consensus (hard, judge)"),
-    ("belief, all, as many", "RPE, hard, annotator and judge agree"),
+    ("other samples (ours)", "RPE, ratio >= 0.8"),
+    ("siblings consensus, as many (ours)", "GenPRM consensus"),
+    ("belief, as many as GenPRM (ours)", "GenPRM consensus"),
+    ("belief, counts and annotator, as many (ours)", "GenPRM consensus"),
+    ("belief, as many as Lessons (ours)", "Lessons consensus (hard, judge)"),
+    ("siblings consensus, as many as all agree (ours)", "RPE, hard, annotator and judge agree"),
+    ("belief, as many as all agree (ours)", "RPE, hard, annotator and judge agree"),
 )
 """Rows of ours, and the published ones that keep as many."""
 
