@@ -23,7 +23,7 @@ from genprm.view.frame import BINS, Tag, bars, bin_of, bin_tags, page
 
 OUTCOME = "orm"
 """The rule that labels answers, not steps: it has no first error to compare."""
-ASKED = ("annotator", "judge", "human", "agreed")
+ASKED = ("annotator", "judge", "siblings", "human", "agreed")
 """Sources besides the label rules, as items.jsonl names them; the last is what a consensus settled on, where it did."""
 _UNITS = {"annotator": "annotations.jsonl", "judge": "judgements.jsonl"}
 _FACTS = (
@@ -188,8 +188,8 @@ _NO_METRICS: Mapping[str, Any] = {
 }  # fmt: skip
 _ITEM = {
     "id": str, "first_error": int | None, "annotator": int | None, "malformed": str | None, "judge": int | None,
-    "human": int | None, "agreed": int | None, "code": list, "kept": bool, "dropped_by": str | None,
-    "reason": str | None,
+    "siblings": int | None, "human": int | None, "agreed": int | None, "code": list, "kept": bool,
+    "dropped_by": str | None, "reason": str | None,
 }  # fmt: skip
 
 

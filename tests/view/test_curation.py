@@ -49,7 +49,7 @@ def first_errors(run: Path) -> dict[str, dict[str, int | None]]:
             first = min(wrong, default=99)
             found[one["rule"]][one["id"]] = None if min(blind, default=100) < first else first if wrong else -1
     for item in lines(run / "items.jsonl"):
-        for name in ("annotator", "judge", "agreed"):
+        for name in ("annotator", "judge", "siblings", "agreed"):
             found.setdefault(name, {})[item["id"]] = item[name]
     return found
 
@@ -157,7 +157,7 @@ def test_every_solution_shows_its_fate_and_the_labels_of_every_rule(run: Path) -
         assert rules[0] == "orm" and set(rules) == {"orm", *RULES}
         assert [step["text"] for step in steps] == solution["steps"] and one.steps == len(steps)
         for index, step in enumerate(steps):
-            named = [name for name in ("annotator", "judge", "agreed") if item[name] == index]
+            named = [name for name in ("annotator", "judge", "siblings", "agreed") if item[name] == index]
             assert step["named"] == named + ["label"] * (solution["label"] == index)
             assert step["count"] == values[one.id, "orm"]["counts"][index]
             for rule, text in zip(rules, step["values"], strict=True):
@@ -186,7 +186,7 @@ def test_labels_alone_make_a_page_too(made: Path, tmp_path: Path) -> None:
     options = Curation(consensus="none", truncate=False, formats=("step-tags",))
     asyncio.run(curate(made.parent / "labelled", tmp_path / "run", options, stages(options), []))
     page = Document(report(tmp_path / "run"))
-    assert page.tables["disagreement"][0][1:] == list(RULES)
+    assert page.tables["disagreement"][0][1:] == [*RULES, "siblings"]
     assert not {"funnel", "critiques"} & page.tables.keys()
 
 
