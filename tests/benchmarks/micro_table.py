@@ -43,6 +43,7 @@ from genprm.curate.options import Curation
 from genprm.curate.posterior import Posterior, first_errors
 from genprm.records import read_rollouts
 from genprm.records.lines import read_lines
+from genprm.types import Rollout
 from tests.benchmarks.measure import finish, table
 
 HARD = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -81,8 +82,9 @@ class Seed:
 
 def read(run: Path, completer: str) -> Seed:
     """``completer``: the stage whose rollouts count."""
-    solutions, _ = read_rollout_run(run / "truth")
-    rollouts = read_rollouts(run / completer / "rollouts.jsonl")
+    rollouts = tuple(read_rollouts(run / completer / "rollouts.jsonl"))
+    counted = {one.id for one in rollouts}
+    solutions = [one for one in read_rollout_run(run / "truth")[0] if one.id in counted]
     before = known(solutions, rollouts, Curation(consensus="none"), read_samples(run / "truth"))
     units = [_units(run / "data" / UNITS[task]) for task in ("annotator", "judge")]
     candidates = assemble(solutions, before, units[0], units[1], None).candidates
@@ -164,6 +166,10 @@ def _with_labels(candidate: Candidate, labels: tuple[int | None, ...]) -> Candid
     return replace(candidate, labels=labels)
 
 
+def _sorted(rollouts: Iterable[Rollout]) -> list[Rollout]:
+    return sorted(rollouts, key=lambda one: (one.id, one.step))
+
+
 def _calibration_error(given: NDArray[np.float64], truth: NDArray[np.float64], bins: int = 10) -> float:
     """Expected calibration error: bins of equal width, weighted by what is in them."""
     place = np.minimum((given * bins).astype(int), bins - 1)
@@ -175,13 +181,10 @@ def values(run: Path, large: Path, completer: str) -> dict[str, float]:
     """Brier score of soft and entropy labels, and how far they lie from the truth on average, by rollouts of many."""
     solutions, _ = read_rollout_run(run / "truth")
     lengths = {one.id: len(one.steps) for one in solutions}
-    many = Counts.from_rollouts(read_rollouts(large / "rollouts.jsonl"))
+    many = Counts.from_rollouts(_sorted(read_rollouts(large / "rollouts.jsonl")))
+    names = set(many.ids) | set(many.problem_ids)
     few = Counts.from_rollouts(
-        [
-            one
-            for one in read_rollouts(run / completer / "rollouts.jsonl")
-            if one.id in set(many.ids) | set(many.problem_ids)
-        ],
+        _sorted(one for one in read_rollouts(run / completer / "rollouts.jsonl") if one.id in names),
         steps={name: lengths[name] for name in many.ids},
     )
     assert few.ids == many.ids
