@@ -32,6 +32,15 @@ def test_it_is_an_ordinary_folder_within_its_size() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 40 * 2**20
 
 
+@pytest.mark.parametrize("name", resources.names("models"))
+def test_every_shipped_model_is_small_and_says_where_it_comes_from_and_what_it_can(name: str) -> None:
+    folder = Path(resources.model(name))
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 20 * 2**20
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"`{name}`, seed" in card and "genprm train" in card
+    assert "## Measured" in card and "Nothing has been measured" not in card
+
+
 def test_a_card_says_what_it_was_trained_on() -> None:
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert "trained on truth" in card.lower() and "seed" in card and "genprm train" in card
