@@ -87,15 +87,11 @@ class GenPRMConsensus:
 
     def _answer(self, candidate: Candidate, vote: Majority) -> Answer:
         if vote.index is None:
-            return "votes-tied" if vote.tied else "votes-unparsable" if vote.votes else "annotator-silent"
+            return _silence(vote)
         differs = _differs(candidate, vote.index, self.compare)
         if differs is not None:
             return differs
-        steps = len(candidate.solution.steps)
-        compared = steps if self.compare == "all" or vote.index == -1 else vote.index + 1
-        if _contradicted(candidate.judgements[:compared], implied_labels(vote.index, steps)):
-            return "judgement-differs"
-        return replace(candidate, agreed=vote.index)
+        return _settled(candidate, vote.index, to_the_end=self.compare == "all")
 
 
 def _differs(candidate: Candidate, index: int | None, compare: Compare) -> str | None:
@@ -107,6 +103,21 @@ def _differs(candidate: Candidate, index: int | None, compare: Compare) -> str |
         return "labels-unknown"
     same = candidate.first_error == index if compare == "first-error" else labels == implied_labels(index, len(labels))
     return None if same else "labels-differ"
+
+
+def _silence(vote: Majority) -> str:
+    """Why an annotator names no index."""
+    return "votes-tied" if vote.tied else "votes-unparsable" if vote.votes else "annotator-silent"
+
+
+def _settled(candidate: Candidate, index: int, *, to_the_end: bool = False) -> Answer:
+    """The candidate with the index, unless a judgement that will be trained on says otherwise: up to the error, or to
+    the end."""
+    steps = len(candidate.solution.steps)
+    compared = steps if to_the_end or index == -1 else index + 1
+    if _contradicted(candidate.judgements[:compared], implied_labels(index, steps)):
+        return "judgement-differs"
+    return replace(candidate, agreed=index)
 
 
 def _contradicted(judgements: Sequence[Judgement | None], labels: Sequence[int]) -> bool:
@@ -152,16 +163,12 @@ class SiblingConsensus(OneByOne):
     def answer(self, candidate: Candidate) -> Answer:
         vote = annotator_index(candidate)
         if vote.index is None:
-            return "votes-tied" if vote.tied else "votes-unparsable" if vote.votes else "annotator-silent"
+            return _silence(vote)
         if candidate.siblings is None:
             return "siblings-missing"
         if candidate.siblings != vote.index:
             return "indices-differ"
-        steps = len(candidate.solution.steps)
-        compared = steps if vote.index == -1 else vote.index + 1
-        if _contradicted(candidate.judgements[:compared], implied_labels(vote.index, steps)):
-            return "judgement-differs"
-        return replace(candidate, agreed=vote.index)
+        return _settled(candidate, vote.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +201,7 @@ class Believed:
             return "counts-missing"
         if belief < self.least:
             return "unsure"
-        steps = len(candidate.solution.steps)
-        compared = steps if index == -1 else index + 1
-        if _contradicted(candidate.judgements[:compared], implied_labels(index, steps)):
-            return "judgement-differs"
-        return replace(candidate, agreed=index)
+        return _settled(candidate, index)
 
 
 def columns(candidates: Sequence[Candidate]) -> Counts:

@@ -135,7 +135,7 @@ async def curate(
                     tokenizer = worker.facts.tokenizer
             assembled = assemble(solutions, before, answers.get("annotator", {}), answers.get("judge", {}), tokenizer)
             sifted = sift(assembled.candidates, chain)
-            costs = (*_cost_of_rollouts(source), *_costs_of_asking(assembled, spent))
+            costs = _costs(source, assembled, spent)
             return Curated(run.path, assembled, sifted, _write(run, assembled, sifted, options, costs, spent))
     finally:
         await held.aclose()
@@ -148,18 +148,15 @@ def _spent(folder: Path) -> dict[str, float]:
     return dict(timing.get("asking_seconds", {}))
 
 
-def _cost_of_rollouts(source: Path) -> tuple[StageCost, ...]:
-    """What the rollouts took, where their run says so."""
-    path = source / "metrics.json"
-    if not path.exists():
-        return ()
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    tokens = metrics["samples"]["tokens"] + metrics["completions"]["tokens"]
-    return (StageCost("rollouts", "genprm rollout", tokens, metrics["timing"]["seconds_all_runs"]),)
-
-
-def _costs_of_asking(assembled: Assembled, spent: Mapping[str, float]) -> tuple[StageCost, ...]:
-    return tuple(StageCost(name, "genprm curate", tokens, spent.get(name)) for name, tokens in assembled.tokens.items())
+def _costs(source: Path, assembled: Assembled, spent: Mapping[str, float]) -> tuple[StageCost, ...]:
+    """What each stage took; of the rollouts what their run says, else the tokens of their completions alone."""
+    path, tokens = source / "metrics.json", dict(assembled.tokens)
+    rollouts = StageCost("rollouts", "genprm rollout", tokens.pop("rollouts"))
+    if path.exists():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        generated = metrics["samples"]["tokens"] + metrics["completions"]["tokens"]
+        rollouts = StageCost("rollouts", "genprm rollout", generated, metrics["timing"]["seconds_all_runs"])
+    return (rollouts, *(StageCost(name, "genprm curate", count, spent.get(name)) for name, count in tokens.items()))
 
 
 def _curation(folder: Path) -> Path:

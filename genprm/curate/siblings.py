@@ -58,7 +58,7 @@ def statement(step: str) -> Statement | None:
 def contradicted(solutions: Sequence[Solution], samples: Iterable[Solution]) -> dict[str, Contradicted]:
     """For each solution the first step that other samples contradict.
 
-    ``samples``: of the same problems, the solutions themselves among them or not; those without the right answer
+    ``samples``: of the same problems, the solutions among them; those without the right answer
     (``final_answer_correct``) do not vote.
     """
     votes: dict[str, dict[str, Counter[tuple[str, ...]]]] = defaultdict(lambda: defaultdict(Counter))

@@ -216,17 +216,17 @@ OWN = (
 """Rows of ours, and the published ones that keep as many."""
 
 
-def fewer(seeds: Sequence[Seed], own: str, other: str, resamples: int = 10_000) -> list[str]:
+def fewer(
+    seeds: Sequence[Seed], ruled: Sequence[Mapping[str, Rule]], own: str, other: str, resamples: int = 10_000
+) -> list[str]:
     """How many per cent fewer wrong labels ``own`` has: each seed, and all together with an interval that resamples
     problems within each seed, both rules on the same ones."""
     rng = np.random.default_rng(0)
     each, drawn = [], np.zeros((2, resamples))
-    for seed in seeds:
-        found = {rule.name: rule.index for rule in rules(seed)}
+    for seed, found in zip(seeds, ruled, strict=True):
         problems = np.unique([one.problem_key for one in seed.candidates], return_inverse=True)[1]
-        wrong = np.stack([
-            np.bincount(problems, (found[name] != UNKNOWN) & (found[name] != seed.truth)) for name in (own, other)
-        ])  # fmt: skip
+        pair = (found[own].index, found[other].index)
+        wrong = np.stack([np.bincount(problems, (one != UNKNOWN) & (one != seed.truth)) for one in pair])
         each.append(100 * (1 - wrong[0].sum() / wrong[1].sum()))
         weights = rng.multinomial(wrong.shape[1], np.full(wrong.shape[1], 1 / wrong.shape[1]), size=resamples)
         drawn += wrong @ weights.T
@@ -255,7 +255,11 @@ def main() -> None:
         seeds = [read(run, completer) for run in options.runs if (run / completer / "rollouts.jsonl").exists()]
         if not seeds:
             continue
-        each = [{rule.name: rule.figures(seed.truth) for rule in rules(seed)} for seed in seeds]
+        ruled = [{rule.name: rule for rule in rules(seed)} for seed in seeds]
+        each = [
+            {name: rule.figures(seed.truth) for name, rule in found.items()}
+            for seed, found in zip(seeds, ruled, strict=True)
+        ]
         rows = [summary(name, [one[name] for one in each]) for name in each[0]]
         wrong = [float((seed.truth >= 0).mean()) for seed in seeds]
         note = (
@@ -265,7 +269,7 @@ def main() -> None:
         columns_ = ["rule", "first error right", "precision", "recall", "kept", "wrong labels"]
         tables.append(table(f"Completions by the {completer} policy", columns_, rows, note))
         heads = ["own rule", "published rule that keeps as many", "fewer wrong labels, %", "95 %", "each seed"]
-        pairs = [fewer(seeds, own, other) for own, other in OWN]
+        pairs = [fewer(seeds, ruled, own, other) for own, other in OWN]
         tables.append(table(f"Wrong labels at the same share kept, {completer} policy", heads, pairs, ""))
         figures[completer] = each
     if options.large:

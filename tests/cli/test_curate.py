@@ -34,6 +34,7 @@ def test_labels_become_a_data_set_without_any_model(
     assert "rows exported: step-tags" in shown and "rpe_ratio" in shown
     card = (tmp_path / "run/export/step-tags/README.md").read_text()
     assert "| school sums | mit |" in card and "| rollouts | `genprm rollout` |" in card
+    assert card.count("| rollouts |") == 1
 
 
 def test_a_push_uploads_every_format(
