@@ -44,8 +44,10 @@ def lab(
         raise InputError("RUN and --truth PROBLEMS go together, and without --problems; give both or neither")
     if (out is None) != (run is None and problems is None):
         raise InputError("--out is for --problems and for RUN, which need it; give the two together")
-    if problems is not None and (held_out or as_json):
-        raise InputError("--held-out and --json are for solutions, not for --problems; leave them out")
+    if problems is not None and as_json:
+        raise InputError("--json is for solutions, not for --problems, which are JSONL as they are; leave it out")
+    if held_out and split not in (None, "test"):
+        raise InputError(f"--held-out families exist in the test split alone; leave out --split {split}")
     if out is None:
         _print(limit, "test" if held_out else split or "train", held_out, seed, as_json)
         return
@@ -57,7 +59,9 @@ def lab(
             steps = ", ".join(f"{count} {finding}" for finding, count in found.most_common())
             said = f"{out}: {found.total()} steps labelled: {steps}"
         else:
-            said = f"{write_problems(out, problems or 1, seed, split or 'curate')} problems in {out / 'problems.jsonl'}"
+            part = "test" if held_out else split or "curate"
+            written = write_problems(out, problems or 1, seed, part, held_out=held_out)
+            said = f"{written} problems in {out / 'problems.jsonl'}"
     except OSError as error:
         raise InputError(f"{error.filename or out}: {error.strerror}; choose another --out folder") from error
     console.out().print(said, soft_wrap=True, highlight=False)

@@ -4,94 +4,101 @@ A problem's record says where it comes from, never what its steps are::
 
     {"id": "world-...", "problem": "...", "answer": "17", "world": {"seed": 3, "split": "curate"}}
 
-``label_run`` draws the problem again and checks every step. Labels are written into a copy of the run: whoever samples,
-completes, annotates or judges works on files that hold none.
+(a problem of the families that training never saw also has ``"held_out": true`` there). ``label_run`` draws the problem
+again and checks every step. Labels are written into a copy of the run: whoever samples, completes, annotates or judges
+works on files that hold none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from genprm.errors import InputError
 from genprm.lab.policy import policy_problem
-from genprm.lab.truth import check, first_error
+from genprm.lab.truth import StepTruth, check, first_error
 from genprm.lab.world import Split, WorldProblem
 from genprm.records import read_solutions, solution_to_dict
 from genprm.records.lines import read_lines, write_lines
+from genprm.types import Solution
 
 SEEDS = 100_000
 """Problems of one seed are drawn from so many seeds of their own."""
 
 
-def problem_records(count: int, seed: int, split: Split) -> list[dict[str, Any]]:
+def problem_records(count: int, seed: int, split: Split, *, held_out: bool = False) -> list[dict[str, Any]]:
     """``count`` different problems of the size that policies are made for, as records."""
     made: dict[str, dict[str, Any]] = {}
     for own in range(seed * SEEDS, (seed + 1) * SEEDS):
         if len(made) == count:
             break
-        problem = policy_problem(own, split)
-        world = {"seed": own, "split": split}
+        problem = policy_problem(own, split, held_out=held_out)
+        world = {"seed": own, "split": split, **({"held_out": True} if held_out else {})}
         made.setdefault(
             problem.id, {"id": problem.id, "problem": problem.text, "answer": str(problem.answer), "world": world}
         )
     return list(made.values())
 
 
-def write_problems(out: Path, count: int, seed: int, split: Split) -> int:
+def write_problems(out: Path, count: int, seed: int, split: Split, *, held_out: bool = False) -> int:
     """``problems.jsonl`` in ``out``; how many there are. Raises ``InputError`` for a folder that holds other things."""
     _refuse_others(out, {"problems.jsonl"}, needed="problems.jsonl")
-    records = problem_records(count, seed, split)
+    records = problem_records(count, seed, split, held_out=held_out)
     out.mkdir(parents=True, exist_ok=True)
     write_lines(out / "problems.jsonl", records)
     return len(records)
 
 
-_COPIED = ("metrics.json", "sampled.jsonl")
+SELECTED, SAMPLED, TRUTH, ROLLOUTS = "selected.jsonl", "sampled.jsonl", "truth.jsonl", "rollouts.jsonl"
+_COPIED = ("metrics.json", ROLLOUTS)
 
 
 def label_run(run: Path, problems: Path, out: Path) -> Counter[str]:
-    """Copy a rollout run of such problems to ``out``, with the truth of its solutions; what the steps are, counted.
+    """Copy a rollout run of such problems to ``out``, with the truth of its solutions; what their steps are, counted.
 
-    ``selected.jsonl`` gets ``label`` (first wrong step, -1 for none), ``truth.jsonl`` says what is wrong with each
-    step; ``metrics.json`` and ``sampled.jsonl`` are the run's. Raises ``InputError`` where the run is none, or of other
-    problems.
+    Written are ``selected.jsonl`` and ``sampled.jsonl`` with ``label`` (the first wrong step) in every solution, and
+    ``truth.jsonl``, what each step of the selected ones is; the rest is the run's. Raises ``InputError`` where the run
+    is none, or of other problems.
     """
-    if not (run / "selected.jsonl").exists() or not (run / "rollouts.jsonl").exists():
+    if not (run / SELECTED).exists() or not (run / ROLLOUTS).exists():
         raise InputError(f"{run} is no rollout run (no selected.jsonl and rollouts.jsonl); run genprm rollout first")
-    _refuse_others(out, {"selected.jsonl", "truth.jsonl", "rollouts.jsonl", *_COPIED}, needed="truth.jsonl")
+    _refuse_others(out, {SELECTED, SAMPLED, TRUTH, *_COPIED}, needed=TRUTH)
     worlds = {
         str(record.get("id")): _world_problem(record, f"{problems}:{line}") for line, record in read_lines(problems)
     }
-    solutions = read_solutions(str(run / "selected.jsonl")).solutions
+    judged = {name: _judged(run, name, worlds, problems) for name in (SELECTED, SAMPLED) if (run / name).exists()}
+    copied = {name: (run / name).read_bytes() for name in _COPIED if (run / name).exists()}
+    out.mkdir(parents=True, exist_ok=True)
+    write_lines(out / TRUTH, [_truth_record(solution, truth) for solution, truth in judged[SELECTED]])
+    for name, pairs in judged.items():
+        write_lines(out / name, [solution_to_dict(replace(one, label=first_error(truth))) for one, truth in pairs])
+    for name, content in copied.items():
+        (out / name).write_bytes(content)
+    return Counter(step.finding for _, truth in judged[SELECTED] for step in truth)
+
+
+Judged = tuple[Solution, tuple[StepTruth, ...]]
+
+
+def _judged(run: Path, name: str, worlds: Mapping[str, WorldProblem], problems: Path) -> list[Judged]:
+    """Every solution of a file with its truth."""
+    solutions = read_solutions(str(run / name)).solutions
     unknown = sorted({str(solution.problem_id) for solution in solutions} - set(worlds))
     if unknown:
         raise InputError(
             f"{problems} has no problem '{unknown[0]}', which {run} has; give the file that the run was made of"
         )
-    found: Counter[str] = Counter()
-    labelled, truths = [], []
     for solution in solutions:
         if solution.problem != worlds[str(solution.problem_id)].text:
             raise InputError(f"solution '{solution.id}' of {run} has another problem text than {problems} has")
-        truth = check(worlds[str(solution.problem_id)], solution.steps)
-        found.update(step.finding for step in truth)
-        labelled.append(solution_to_dict(replace(solution, label=first_error(truth))))
-        truths.append(
-            {"id": solution.id, "findings": [s.finding for s in truth], "prefix_ok": [s.prefix_ok for s in truth]}
-        )
-    counts = (run / "rollouts.jsonl").read_bytes()
-    out.mkdir(parents=True, exist_ok=True)
-    write_lines(out / "truth.jsonl", truths)
-    write_lines(out / "selected.jsonl", labelled)
-    (out / "rollouts.jsonl").write_bytes(counts)
-    for name in _COPIED:
-        if (run / name).exists():
-            (out / name).write_bytes((run / name).read_bytes())
-    return found
+    return [(one, check(worlds[str(one.problem_id)], one.steps)) for one in solutions]
+
+
+def _truth_record(solution: Solution, truth: Sequence[StepTruth]) -> dict[str, Any]:
+    return {"id": solution.id, "findings": [s.finding for s in truth], "prefix_ok": [s.prefix_ok for s in truth]}
 
 
 def _refuse_others(out: Path, own: set[str], needed: str) -> None:
@@ -109,7 +116,7 @@ def _world_problem(record: Mapping[str, Any], place: str) -> WorldProblem:
         raise InputError(f"{place}: 'world' is missing or no seed; make problems with genprm lab --problems")
     if world.get("split") not in get_args(Split):
         raise InputError(f"{place}: 'world.split' is {world.get('split')!r}; it is one of {', '.join(get_args(Split))}")
-    problem = policy_problem(world["seed"], world["split"])
+    problem = policy_problem(world["seed"], world["split"], held_out=bool(world.get("held_out")))
     if problem.text != record.get("problem"):
         raise InputError(
             f"{place}: seed {world['seed']} draws another problem here; make the problems and the run again"

@@ -9,7 +9,7 @@ import pytest
 
 from genprm.errors import InputError
 from genprm.lab.policy import policy_problem
-from genprm.lab.runs import label_run, problem_records, write_problems
+from genprm.lab.runs import _world_problem, label_run, problem_records, write_problems
 from genprm.lab.world import solve
 from genprm.records import read_solutions
 from genprm.records.lines import write_lines
@@ -51,6 +51,20 @@ def test_a_copy_of_the_run_gets_the_truth_and_the_run_stays_without(run: Path, t
     assert found["arithmetic"] + found["value"] == 6
     assert (run / "selected.jsonl").read_bytes() == before
     assert (tmp_path / "out" / "rollouts.jsonl").exists()
+
+
+def test_every_sample_gets_its_truth_too(run: Path, tmp_path: Path) -> None:
+    (run / "sampled.jsonl").write_bytes((run / "selected.jsonl").read_bytes())
+    label_run(run, tmp_path / "problems.jsonl", tmp_path / "out")
+    labelled = read_solutions(str(tmp_path / "out" / "sampled.jsonl")).solutions
+    assert len(labelled) == 12 and all(one.label == one.extra["truth"] for one in labelled)
+
+
+def test_problems_of_families_never_trained_on_are_drawn_again_as_such(tmp_path: Path) -> None:
+    (record,) = problem_records(1, 5, "test", held_out=True)
+    problem = policy_problem(record["world"]["seed"], "test", held_out=True)
+    assert problem.held_out and problem.text == record["problem"]
+    assert _world_problem(record, "here").text == problem.text
 
 
 def test_other_problems_are_refused_and_nothing_is_written(run: Path, tmp_path: Path) -> None:
