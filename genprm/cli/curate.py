@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 from rich.text import Text
 
 from genprm.cli import console
@@ -36,6 +35,7 @@ def curate(
 ) -> None:
     """Make training data of rollouts."""
     from genprm import background, recipes
+    from genprm.cli.progress import AnswerDisplay
     from genprm.cli.verify import STOPPED, cluster_of
     from genprm.curate.job import curate as run
     from genprm.curate.job import read_rollout_run
@@ -60,13 +60,10 @@ def curate(
     console.log_to_stderr()
     openings, cluster = _openings(options, sandbox), cluster_of(ray, replicas, None)
     try:
-        with Progress(console=to, disable=not to.is_terminal) as bar:
-            tasks = {opening.task: bar.add_task(opening.task, total=None) for opening in openings}
-
-            def answered(task: str, there: int, wanted: int) -> None:
-                bar.update(tasks[task], completed=there, total=wanted)
-
-            found = background.shared().run(run(source, out, options, chain, openings, ray=cluster, on_answer=answered))
+        with AnswerDisplay(to) as display:
+            found = background.shared().run(
+                run(source, out, options, chain, openings, ray=cluster, on_answer=display.answered)
+            )
     except KeyboardInterrupt:
         to.print(f"stopped; answers are kept in {out}: run the same command again to continue", soft_wrap=True)
         raise typer.Exit(STOPPED) from None

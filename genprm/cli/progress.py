@@ -90,6 +90,21 @@ class LiveDisplay(Live):
         self.advance(beat.done, beat.total, "votes", rates(beat), left)
 
 
+class AnswerDisplay(Live):
+    """The display of questions to models, task by task."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, "answers", examples=False)
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def answered(self, task: str, there: int, wanted: int) -> None:
+        """So many answers of the annotator or the judge are there."""
+        begun, known = self._begun.setdefault(task, (time.monotonic(), there))
+        fresh, seconds = there - known, max(time.monotonic() - begun, 1e-3)
+        noun = f"answers of the {task}"
+        self.advance(there, wanted, noun, f"{fresh / seconds:.1f} answers/s", eta(there, wanted, fresh, seconds))
+
+
 class JsonEvents:
     """The same for programs: one JSON object a line."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from genprm import cli
+from genprm.cli.progress import AnswerDisplay
 from genprm.rollout import Amounts, Budget, Plan, Roller, Settings
 from tests.rollout import policies
 
@@ -48,6 +51,14 @@ def test_a_push_uploads_every_format(
     assert curate(rollouts, "--out", tmp_path / "run", *options, "--push", "me/set") == 0
     assert sent == [("step-tags", "me/set-step-tags"), ("extra-tokens", "me/set-extra-tokens")]
     assert capsys.readouterr().out.count("uploaded: address") == 2
+
+
+def test_answers_are_counted_in_lines_where_there_is_no_terminal() -> None:
+    to = Console(file=io.StringIO(), width=100)
+    with AnswerDisplay(to) as display:
+        display.answered("annotator", 1, 2)
+        display.answered("annotator", 2, 2)
+    assert "2/2 answers of the annotator" in to.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_dry_run_writes_nothing(rollouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,78 @@
+"""What several benchmarks do with the micro-world's data: commands as a user would give them, and pools of samples."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genprm.records import dump_line
+from genprm.records.lines import read_lines, write_lines
+
+
+def genprm(*words: object, out: Path) -> float:
+    """Run a command of genprm into ``out``, unless it ended before; the seconds of the run that ended."""
+    spent, log = out.with_name(out.name + ".spent.json"), out.with_name(out.name + ".log")
+    if not spent.exists():
+        begun = time.monotonic()
+        line = ["genprm", *map(str, words), "--out", str(out)]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as told:
+            ended = subprocess.run(
+                [sys.executable, "-m", *line], stdout=told, stderr=told, stdin=subprocess.DEVNULL, check=False
+            )
+        if ended.returncode:
+            raise SystemExit(f"{' '.join(line)}\nended with {ended.returncode}; {log} says why")
+        spent.write_text(json.dumps({"seconds": time.monotonic() - begun, "command": " ".join(line)}) + "\n")
+    return float(json.loads(spent.read_text())["seconds"])
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Samples of problems, labelled; ``distinct`` holds each text once, which is what a verifier needs to read."""
+
+    name: str
+    samples: Path
+    distinct: Path
+
+    def spread(self, run: Path, out: Path) -> Path:
+        """The rewards of a run over ``distinct`` for every sample, as a file of ``genprm evaluate``."""
+        rewards = {key(record): item["rewards"] for record, item in _judged(run)}
+        rows = [{**record, "reward": rewards[key(record)]} for _, record in read_lines(self.samples)]
+        write_lines(out, rows)
+        return out
+
+
+def key(record: Mapping[str, Any]) -> str:
+    """What is the same for samples of the same text."""
+    return dump_line({"problem": record["problem"], "steps": record["steps"]})
+
+
+def _judged(run: Path) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    items = {item["id"]: item for _, item in read_lines(run / "items.jsonl")}
+    return [(record, items[record["id"]]) for _, record in read_lines(run / "solutions.jsonl")]
+
+
+def pool(
+    name: str, out: Path, *, problems: int, samples: int, seed: int, split: str = "test", policy: str = "policy-tiny",
+    held_out: bool = False, temperature: float = 0.6,
+) -> Pool:  # fmt: skip
+    """Sample a policy on problems of the micro-world and label every solution with the truth."""
+    made = out / name
+    families: Sequence[str] = ("--held-out",) if held_out else ("--split", split)
+    genprm("lab", "--problems", problems, "--seed", seed, *families, out=made / "problems")
+    genprm(
+        "rollout", made / "problems/problems.jsonl", "--model", policy, "--samples", samples, "--max-samples", samples,
+        "--keep", 1, "--k", 1, "--difficulty", "all", "--temperature", temperature, "--max-tokens", 300,
+        "--engine-option", "max_batch=256", "--seed", seed, out=made / "rollouts",
+    )  # fmt: skip
+    genprm("lab", made / "rollouts", "--truth", made / "problems/problems.jsonl", out=made / "truth")
+    whole, distinct = made / "truth" / "sampled.jsonl", made / "distinct.jsonl"
+    seen = {key(record): record for _, record in reversed(list(read_lines(whole)))}
+    write_lines(distinct, list(reversed(seen.values())))
+    return Pool(name, whole, distinct)
