@@ -60,19 +60,28 @@ def _judged(run: Path) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
 
 def pool(
     name: str, out: Path, *, problems: int, samples: int, seed: int, split: str = "test", policy: str = "policy-tiny",
-    held_out: bool = False, temperature: float = 0.6,
+    held_out: bool = False, temperature: float = 0.6, drawn: int | None = None,
 ) -> Pool:  # fmt: skip
-    """Sample a policy on problems of the micro-world and label every solution with the truth."""
+    """Sample a policy on problems of the micro-world and label every solution with the truth.
+
+    ``seed``: of the problems, and of the samples unless these have their own, ``drawn``.
+    """
     made = out / name
     families: Sequence[str] = ("--held-out",) if held_out else ("--split", split)
     genprm("lab", "--problems", problems, "--seed", seed, *families, out=made / "problems")
     genprm(
         "rollout", made / "problems/problems.jsonl", "--model", policy, "--samples", samples, "--max-samples", samples,
         "--keep", 1, "--k", 1, "--difficulty", "all", "--temperature", temperature, "--max-tokens", 300,
-        "--engine-option", "max_batch=256", "--seed", seed, out=made / "rollouts",
+        "--engine-option", "max_batch=256", "--seed", seed if drawn is None else drawn,
+        out=made / "rollouts",
     )  # fmt: skip
     genprm("lab", made / "rollouts", "--truth", made / "problems/problems.jsonl", out=made / "truth")
-    whole, distinct = made / "truth" / "sampled.jsonl", made / "distinct.jsonl"
-    seen = {key(record): record for _, record in reversed(list(read_lines(whole)))}
-    write_lines(distinct, list(reversed(seen.values())))
-    return Pool(name, whole, distinct)
+    return distinct(name, made / "truth" / "sampled.jsonl")
+
+
+def distinct(name: str, samples: Path) -> Pool:
+    """The pool of a file of samples."""
+    found = samples.with_name(f"distinct-{samples.name}")
+    seen = {key(record): record for _, record in reversed(list(read_lines(samples)))}
+    write_lines(found, list(reversed(seen.values())))
+    return Pool(name, samples, found)
