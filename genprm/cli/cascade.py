@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -31,7 +30,6 @@ def run(
 ) -> Cascaded:  # fmt: skip
     """Verify in cascade with a live display. The model is loaded once, unless replicas (``spread``) load their own."""
     from genprm.cli.progress import JsonLines, LiveDisplay
-    from genprm.cli.verify import STOPPED
 
     console.log_to_stderr(as_json=log_json)
     for note in loaded.notes:
@@ -44,7 +42,7 @@ def run(
             folder = resources.model(model)
             engine = background.shared().run(background.on_thread(lambda: engines.open_engine(kind, folder, **options)))
             lent = _Lent(engine, model)
-        with JsonLines(to.file) if log_json else LiveDisplay(to) as display:
+        with console.stoppable(out), JsonLines(to.file) if log_json else LiveDisplay(to) as display:
 
             def beat(mode: Mode, progress: Progress) -> None:
                 if mode not in shown and not log_json:
@@ -55,10 +53,6 @@ def run(
             return verify_in_cascade(
                 loaded, out, lambda mode: make(lent or kind, mode), margin=margin, on_progress=beat, extent=extent
             )
-    except KeyboardInterrupt:
-        kept = f"finished votes are kept in {out}: " if (out / "config.yaml").exists() else ""
-        to.print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
     finally:
         if engine is not None:
             background.shared().run(engine.aclose())

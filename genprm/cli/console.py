@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+STOPPED = 130
+"""Exit code of a command that Ctrl-C ended."""
 _SAID = ("genprm.engines", "genprm.execution")
 
 
@@ -21,6 +26,17 @@ def out() -> Console:
 def err() -> Console:
     """The console of progress and remarks."""
     return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def stoppable(folder: Path) -> Iterator[None]:
+    """Ctrl-C within ends the program, saying how to go on; ``folder`` is the command's run directory."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"what is finished is kept in {folder}: " if folder.exists() else ""
+        err().print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
 
 
 class JsonFormatter(logging.Formatter):

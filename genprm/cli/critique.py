@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from genprm.cli import console
-from genprm.cli.verify import STOPPED, cluster_of, options_of
+from genprm.cli.verify import cluster_of, options_of
 
 if TYPE_CHECKING:
     from genprm.critique import Summary
@@ -99,11 +99,8 @@ def critique(
         return
     console.log_to_stderr()
     to = console.err()
-    try:
+    with console.stoppable(out):
         found = run(loaded, out, verifier, writer, plan, ray=cluster, on_stage=lambda line: to.print(Text(line)))
-    except KeyboardInterrupt:
-        to.print(f"stopped; what is finished is kept in {out}: run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
     _print(found)
 
 

@@ -36,7 +36,7 @@ def curate(
     """Make training data of rollouts."""
     from genprm import background, recipes
     from genprm.cli.progress import AnswerDisplay
-    from genprm.cli.verify import STOPPED, cluster_of
+    from genprm.cli.verify import cluster_of
     from genprm.curate.job import curate as run
     from genprm.curate.job import read_rollout_run
     from genprm.curate.options import Curation
@@ -59,14 +59,10 @@ def curate(
         return
     console.log_to_stderr()
     openings, cluster = _openings(options, sandbox), cluster_of(ray, replicas, None)
-    try:
-        with AnswerDisplay(to) as display:
-            found = background.shared().run(
-                run(source, out, options, chain, openings, ray=cluster, on_answer=display.answered)
-            )
-    except KeyboardInterrupt:
-        to.print(f"stopped; answers are kept in {out}: run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
+    with console.stoppable(out), AnswerDisplay(to) as display:
+        found = background.shared().run(
+            run(source, out, options, chain, openings, ray=cluster, on_answer=display.answered)
+        )
     _print(found)
     if push is not None:
         _push(found, push)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genprm.cli import console
-from genprm.cli.verify import STOPPED, cluster_of, options_of
+from genprm.cli.verify import cluster_of, options_of
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,13 +116,8 @@ def run(
     console.log_to_stderr(as_json=log_json)
     for note in given.notes:
         to.print(Text(note), soft_wrap=True)
-    try:
-        with RolloutJson(to.file) if log_json else RolloutDisplay(to) as display:
-            return roller.run(given, out, on_prompt=display.prompt, on_progress=display.result, extent=extent)
-    except KeyboardInterrupt:
-        kept = f"what is finished is kept in {out}: " if (out / "config.yaml").exists() else ""
-        to.print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
+    with console.stoppable(out), RolloutJson(to.file) if log_json else RolloutDisplay(to) as display:
+        return roller.run(given, out, on_prompt=display.prompt, on_progress=display.result, extent=extent)
 
 
 def finish(to: Console, summary: Summary) -> None:

@@ -37,9 +37,7 @@ def check_options(context: typer.Context) -> None:
         )
 
 
-def run(
-    model: str, scorer: str, loaded: Loaded, out: Path, to: Console, *, extent: dict[str, Any], stopped: int
-) -> None:
+def run(model: str, scorer: str, loaded: Loaded, out: Path, to: Console, *, extent: dict[str, Any]) -> None:
     """Score into the run directory and print what was found. Ctrl-C ends the program, saying how to continue."""
     from genprm.runs.directory import begun
     from genprm.scorers import open_scorer
@@ -56,10 +54,8 @@ def run(
 
     loop = background.shared()
     try:
-        summary = loop.run(score_to_dir(loaded, out, opened, extent=extent, on_progress=progress))
-    except KeyboardInterrupt:
-        to.print(f"stopped; what is scored is kept in {out}: run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(stopped) from None
+        with console.stoppable(out):
+            summary = loop.run(score_to_dir(loaded, out, opened, extent=extent, on_progress=progress))
     finally:
         loop.run(opened.aclose())
     shown = console.out()

@@ -22,7 +22,6 @@ from genprm.cli import console
 from genprm.cli.replicas import Ended, Order, opened
 from genprm.cli.stage_lines import METRICS, check, line_of, make_room
 from genprm.cli.sweep_tables import print_choice, print_plan
-from genprm.cli.verify import STOPPED
 from genprm.recipes import Recipe
 from genprm.sweep import Layout, Part, Point, SweepFolder, axes, choose, figure_of, named, swept
 from genprm.sweep.choice import Run, summary
@@ -73,14 +72,10 @@ def sweep(
         return
     folder = SweepFolder(out)
     folder.check(parts)
-    try:
-        with folder:
-            job = _Sweep(layout, folder, cluster)
-            job.do(layout.waves(points, late=False))
-            job.decide(points, test_again)
-    except KeyboardInterrupt:
-        console.err().print("stopped; run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
+    with console.stoppable(out), folder:
+        job = _Sweep(layout, folder, cluster)
+        job.do(layout.waves(points, late=False))
+        job.decide(points, test_again)
 
 
 class _Sweep:

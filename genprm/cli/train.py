@@ -12,7 +12,6 @@ import typer
 from rich.text import Text
 
 from genprm.cli import console
-from genprm.cli.verify import STOPPED
 from genprm.errors import InputError
 
 DATA = "gsm8k"
@@ -37,14 +36,11 @@ def train(
 
     to = console.err()
     changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-    try:
+    with console.stoppable(out):
         trained = run(
             recipe, out, data=_copies(data or ()), overrides=changes, dry_run=dry_run,
             report=lambda line: to.print(Text(line), soft_wrap=True),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        to.print("stopped; run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
     if trained is not None:
         loss = "" if trained.loss is None else f", loss {trained.loss:.4f}"
         size, minutes = f"{trained.parameters / 1e6:.1f}M parameters", f"{trained.minutes:.0f} minutes"

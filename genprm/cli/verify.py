@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from genprm.runs.ray import RayCluster
     from genprm.verify.job import Summary
 
-STOPPED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
 
 def verify(
     context: typer.Context,
@@ -101,10 +98,7 @@ def verify(
         if dry_run:
             scoring.plan(model, scorer, read_solutions(source, limit=limit), out)
             return
-        scoring.run(
-            model, scorer, read_solutions(source, limit=limit), out, console.err(), extent={"limit": limit},
-            stopped=STOPPED,
-        )  # fmt: skip
+        scoring.run(model, scorer, read_solutions(source, limit=limit), out, console.err(), extent={"limit": limit})
         return
     resolve_engine(engine)
     sampling = Sampling(temperature, top_p, top_k)
@@ -152,17 +146,13 @@ def run(
     console.log_to_stderr(as_json=log_json)
     for note in loaded.notes:
         to.print(Text(note), soft_wrap=True)
-    try:
+    with console.stoppable(out):
         verifier.prepare(out)
         with verifier:
             verifier.check(loaded, out)
             with JsonLines(to.file) if log_json else LiveDisplay(to) as display:
                 display.prompt(verifier.first_prompt(loaded.solutions[0]), loaded.solutions[0].id)
                 return verifier.verify_to_dir(loaded, out, on_progress=display.vote, extent=extent)
-    except KeyboardInterrupt:
-        kept = f"finished votes are kept in {out}: " if (out / "config.yaml").exists() else ""
-        to.print(f"stopped; {kept}run the same command again to continue", soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
 
 
 def finish(to: Console, loaded: Loaded, summary: Summary) -> None:
