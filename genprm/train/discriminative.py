@@ -13,7 +13,7 @@ from genprm.scorers.opening import write_reading
 from genprm.stepformats import FORMATS, QWEN, option_ids
 from genprm.train.card import Facts, write_card
 from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples
-from genprm.train.models import opened_model, opened_tokenizer, set_seed
+from genprm.train.models import attention_of_short_rows, opened_model, opened_tokenizer, set_seed
 from genprm.train.options.rows import StepFileData, StepTraining
 from genprm.train.rows import Batches, survey
 from genprm.train.running import Prepared, processes
@@ -74,9 +74,10 @@ def open_examples(options: StepTraining, report: Callable[[str], None]) -> Examp
 def _model(options: StepTraining, tokenizer: Any, encoder: Any) -> Any:
     from genprm.scorers.models import head_class, token_class
 
+    attention = attention_of_short_rows()
     if options.kind == "head":
-        return opened_model(options, tokenizer, head_class)
-    model = opened_model(options, tokenizer, token_class)
+        return opened_model(options, tokenizer, head_class, attention=attention)
+    model = opened_model(options, tokenizer, token_class, attention=attention)
     model.right_and_wrong = option_ids(FORMATS[options.reads], encoder)
     return model
 

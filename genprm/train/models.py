@@ -37,6 +37,13 @@ def precision(wanted: str) -> tuple[bool, str]:
     return False, "this CPU has no bf16 instructions: training in fp32, expect two to three times the time"
 
 
+def attention_of_short_rows() -> str:
+    """On a CPU, plain attention: going backwards through sdpa takes longer there while rows are short."""
+    import torch
+
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
 def processor() -> str:
     """The accelerator's name, or the processor's and its number of cores."""
     import torch
@@ -105,7 +112,9 @@ def opened_tokenizer(
     return hf
 
 
-def opened_model(options: Stepped, tokenizer: PreTrainedTokenizerBase, kind: Callable[[type], Any]) -> Any:
+def opened_model(
+    options: Stepped, tokenizer: PreTrainedTokenizerBase, kind: Callable[[type], Any], *, attention: str = "sdpa"
+) -> Any:
     """The base model, or a new one (of torch's random state), as what ``kind`` makes of its configuration's class.
 
     Weights that are stepped are held in fp32, however they were saved: in bf16 a step below a 256th of a weight is
@@ -116,13 +125,13 @@ def opened_model(options: Stepped, tokenizer: PreTrainedTokenizerBase, kind: Cal
 
     base = options.model.base
     if base is None:
-        return kind(LlamaConfig)(llama_config(options.model.shape, tokenizer))
+        return kind(LlamaConfig)(llama_config(options.model.shape, tokenizer, attention))
     place = resources.model(base)
     try:
         with quiet():  # a base model has no reward head, and need not be told so
             config = AutoConfig.from_pretrained(place, trust_remote_code=False)
             held = torch.float32 if options.model.lora is None else "auto"
-            model = kind(type(config)).from_pretrained(place, config=config, dtype=held)
+            model = kind(type(config)).from_pretrained(place, config=config, dtype=held, attn_implementation=attention)
     except (OSError, ValueError) as error:
         raise ModelError(f"the base model '{base}' cannot be loaded: {str(error).splitlines()[0]}") from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
@@ -130,7 +139,7 @@ def opened_model(options: Stepped, tokenizer: PreTrainedTokenizerBase, kind: Cal
     return model
 
 
-def llama_config(shape: LlamaShape | None, tokenizer: PreTrainedTokenizerBase) -> Any:
+def llama_config(shape: LlamaShape | None, tokenizer: PreTrainedTokenizerBase, attention: str = "sdpa") -> Any:
     """The configuration of a new Llama model."""
     from transformers import LlamaConfig
 
@@ -145,7 +154,7 @@ def llama_config(shape: LlamaShape | None, tokenizer: PreTrainedTokenizerBase) -
         max_position_embeddings=shape.max_positions,
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         tie_word_embeddings=shape.tie_embeddings,
-        attn_implementation="sdpa",
+        attn_implementation=attention,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
