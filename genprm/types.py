@@ -59,7 +59,8 @@ class Solution:
     final_answer_correct: bool | None = None
     label: int | None = None
     """0-based index of the first wrong step, -1 for none, ``None`` when unknown."""
-    reward: float | tuple[float, ...] | None = None
+    reward: float | tuple[float | None, ...] | None = None
+    """Of the whole, or of each step (``None``: not judged)."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Unknown fields of the record, carried through untouched."""
 

@@ -1,8 +1,9 @@
 """Solutions with what a verifier said of them: a run directory of ``genprm verify``, or a JSONL file of records.
 
 A run is ``solutions.jsonl`` with ``items.jsonl``; nothing else of it is needed. A file holds solution records with a
-``reward``: a list of one number a step, or one number for the whole solution. ``predicted_label`` may stand there too.
-The problem's text may be missing from a file, since nothing here is judged again.
+``reward``: a list of one number a step (null where nobody judged it), or one number for the whole solution.
+``predicted_label`` may stand there too. The problem's text may be missing from a file, since nothing here is judged
+again.
 """
 
 from __future__ import annotations

@@ -187,12 +187,12 @@ class _Reader:
             )
         return value
 
-    def reward(self, steps: int) -> float | tuple[float, ...] | None:
+    def reward(self, steps: int) -> float | tuple[float | None, ...] | None:
         value = self.record.get("reward")
         if value is None or _is_number(value):
             return value
-        if not isinstance(value, list) or not all(_is_number(item) for item in value):
-            raise self.fail("reward", "must be a number, or a list of numbers with one per step")
+        if not isinstance(value, list) or not all(item is None or _is_number(item) for item in value):
+            raise self.fail("reward", "must be a number, or a list of numbers with one per step (null: not judged)")
         if len(value) != steps:
             raise self.fail("reward", f"has {len(value)} numbers, but the record has {steps} steps; give one per step")
         return tuple(value)

@@ -53,9 +53,10 @@ def test_figures_equal_a_slow_count(
     run = write_run(tmp_path / "run", records)
     items = [json.loads(line) for line in (run / "items.jsonl").read_text().splitlines()]
     write(run / "items.jsonl", [{**item, "predicted_label": _said(item["rewards"])} for item in items])
-    assert evaluate_run(run, threshold=threshold).maj.f1.value == pytest.approx(
-        100 * slow_f1(rewards, labels, threshold)
-    )
+    expected = pytest.approx(100 * slow_f1(rewards, labels, threshold))
+    assert evaluate_run(run, threshold=threshold).maj.f1.value == expected
+    file = write(tmp_path / "file.jsonl", records)
+    assert processbench([file], threshold=threshold).runs[0].subsets["file"].maj.f1.value == expected
 
 
 def _said(rewards: list[float | None]) -> int | None:
