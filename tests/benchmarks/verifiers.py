@@ -2,7 +2,7 @@
 
 ``python tests/benchmarks/verifiers.py runs/micro --out runs/verifiers [--tokens 1000000] [--seeds 0,1,2] [--jobs 2]``
 
-RUN is a run of ``recipes/micro.yaml``. All start from policy-tiny and read the solutions that its stage ``siblings``
+RUN is a run of ``recipes/micro.yaml``. All start from genprm-tiny and read the solutions that its stage ``siblings``
 keeps: with the agreed label (generative, direct, head), with what Monte Carlo says (token-hard, -soft, -entropy) or
 with the outcome (orm). Beside them stand a generative model on as many critiques drawn at random, and one on as many
 that agree with the truth. The learning rate of each is chosen on validation problems with the first seed. Test pools:
@@ -41,7 +41,7 @@ from genprm.train.steprows import step_row
 from tests.benchmarks.measure import finish, table
 from tests.benchmarks.pools import Pool, genprm, pool
 
-BASE = "policy-tiny"
+BASE = "genprm-tiny"
 RATES = (0.0005, 0.002)
 POLICY_TOKENS = 97
 """Of one sample of policy-tiny."""
@@ -142,7 +142,7 @@ class Bench:
         options = {
             "seed": seed,
             "model": {"base": BASE},
-            "max_length": 1024,
+            "max_length": 2048,
             "optimizer": {"kind": "adamw", "learning_rate": rate, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99},
             "schedule": {"kind": "cosine", "warmup_share": 0.05, "floor": 0.02},
             **(self._generative(method, seed) if method.generative else self._steps(method)),
