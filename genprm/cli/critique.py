@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
 
-from genprm.cli import console
-from genprm.cli.verify import cluster_of, options_of
+from genprm.cli import console, shared
 
 if TYPE_CHECKING:
     from genprm.critique import Summary
@@ -19,7 +17,7 @@ def critique(
     source: Annotated[
         str, typer.Argument(metavar="IN", help="Solutions: JSONL file, hub:name[:config]:split, or - for stdin.")
     ],
-    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    out: shared.Out,
     policy: Annotated[str, typer.Option(help="The model that refines: model folder or hub name.")],
     model: Annotated[str, typer.Option(help="The verifier.")] = "genprm-tiny",
     rounds: Annotated[int, typer.Option(help="Rounds of critique and refinement.")] = 3,
@@ -33,32 +31,22 @@ def critique(
         bool,
         typer.Option("--accept-if-better", help="Keep the old solution unless the new one scores higher."),
     ] = False,
-    score: Annotated[
-        Literal["min", "mean", "product", "last"], typer.Option(help="Of the step rewards, for the verifier's pick.")
-    ] = "min",
-    engine: Annotated[str, typer.Option(help="What runs both models: auto, transformers, vllm or openai.")] = "auto",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the verifier's engine.")
-    ] = None,
-    policy_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the policy's engine.")
-    ] = None,
-    sandbox: Annotated[Literal["auto", "docker", "local"], typer.Option(help="What runs the code.")] = "auto",
-    style: Annotated[
-        Literal["step-forced", "blank-lines", "trajectory"], typer.Option(help="How solutions are written and cut.")
-    ] = "step-forced",
+    score: shared.Score = "min",
+    engine: shared.Engine = "auto",
+    engine_option: shared.EngineOption = None,
+    policy_option: shared.PolicyOption = None,
+    sandbox: shared.Sandbox = "auto",
+    style: shared.Style = "step-forced",
     temperature: Annotated[float, typer.Option(help="Of the policy; the verifier's is 0.6.")] = 0.7,
     top_p: Annotated[float, typer.Option(help="Of the policy.")] = 0.8,
     top_k: Annotated[int, typer.Option(help="Of the policy; 0 keeps all tokens.")] = 20,
     max_tokens: Annotated[int, typer.Option(help="Of one refined solution.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    seed: shared.Seed = 0,
     limit: Annotated[int | None, typer.Option(help="Take the first N solutions.")] = None,
-    ray: Annotated[
-        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the work over replicas on this Ray cluster.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option(help="Of each model, with --ray.")] = None,
-    gpus_per_replica: Annotated[int | None, typer.Option(help="With --ray. Default: 1 where there are any.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+    ray: shared.Ray = None,
+    replicas: shared.Replicas = None,
+    gpus_per_replica: shared.GpusPerReplica = None,
+    dry_run: shared.DryRun = False,
 ) -> None:
     """Criticise solutions with a verifier and have a policy refine them."""
     from genprm.api import Verifier
@@ -74,13 +62,13 @@ def critique(
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
     plan = Plan(rounds, refinements, critic, accept_if_better, score)
-    cluster = cluster_of(ray, replicas, gpus_per_replica)
+    cluster = shared.cluster_of(ray, replicas, gpus_per_replica)
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, ray=cluster,
-        engine_options=options_of(engine_option or ()),
+        engine_options=shared.options_of(engine_option or ()),
     )  # fmt: skip
-    options: dict[str, Any] = options_of(policy_option or ())
+    options: dict[str, Any] = shared.options_of(policy_option or ())
     writer = Opening(
         policy, engine, Settings(style, None, max_tokens), sampling, seed,
         engine_options=replica_options(engine, options, gpus_per_replica),

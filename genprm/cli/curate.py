@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from genprm.cli import console
+from genprm.cli import console, shared
 
 if TYPE_CHECKING:
     from genprm.curate.job import Curated
@@ -24,19 +24,16 @@ def curate(
     ] = None,
     sandbox: Annotated[str, typer.Option(help="What runs an annotator's code: auto, docker or local.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of the curation.")] = None,
-    ray: Annotated[
-        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the questions over this Ray cluster.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option(help="Engines, with --ray.")] = None,
+    ray: shared.Ray = None,
+    replicas: shared.Replicas = None,
     push: Annotated[
         str | None, typer.Option(metavar="OWNER/NAME", help="Upload what is exported to the hub, as private data sets.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+    dry_run: shared.DryRun = False,
 ) -> None:
     """Make training data of rollouts."""
     from genprm import background, recipes
     from genprm.cli.progress import AnswerDisplay
-    from genprm.cli.verify import cluster_of
     from genprm.curate.job import curate as run
     from genprm.curate.job import read_rollout_run
     from genprm.curate.options import Curation
@@ -58,7 +55,7 @@ def curate(
             console.out().print(Text(line), soft_wrap=True)
         return
     console.log_to_stderr()
-    openings, cluster = _openings(options, sandbox), cluster_of(ray, replicas, None)
+    openings, cluster = _openings(options, sandbox), shared.cluster_of(ray, replicas, None)
     with console.stoppable(out), AnswerDisplay(to) as display:
         found = background.shared().run(
             run(source, out, options, chain, openings, ray=cluster, on_answer=display.answered)

@@ -20,8 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from genprm.cli import console
-from genprm.cli.verify import options_of
+from genprm.cli import console, shared
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def replay(
         raise InputError(f"{run} holds a cascade; give the folder of the mode, such as {run / 'code'}")
     if configuration.verb != "verify":
         raise InputError(f"{run} holds a run of 'genprm {configuration.verb}'; only those of verify can be replayed")
-    options = options_of(engine_option or ())
+    options = shared.options_of(engine_option or ())
     anew = text is not None or problem is not None
     if anew and output is not None:
         raise InputError(

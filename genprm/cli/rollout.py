@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from genprm.cli import console
-from genprm.cli.verify import cluster_of, options_of
+from genprm.cli import console, shared
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,19 +30,14 @@ def rollout(
             "problems with answers, or of solutions (records with steps: nothing is sampled then); - for stdin.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    out: shared.Out,
     model: Annotated[str, typer.Option(help="The policy, which writes solutions: model folder or hub name.")],
     completer: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model that continues prefixes; default: the policy.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="What runs the models: auto, transformers, vllm or openai.")] = "auto",
-    engine_option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the engine, such as base_url=http://host:8000/v1."),
-    ] = None,
-    style: Annotated[
-        Literal["step-forced", "blank-lines", "trajectory"], typer.Option(help="How solutions are written and cut.")
-    ] = "step-forced",
+    engine: shared.Engine = "auto",
+    engine_option: shared.EngineOption = None,
+    style: shared.Style = "step-forced",
     system: Annotated[str | None, typer.Option(help="Another system turn; '' for none.")] = None,
     samples: Annotated[int, typer.Option(help="Solutions sampled for each problem at first.")] = 32,
     max_samples: Annotated[
@@ -66,20 +60,16 @@ def rollout(
     top_p: Annotated[float, typer.Option(help="Share of the probability that is drawn from.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="0 keeps all tokens.")] = 0,
     max_tokens: Annotated[int, typer.Option(help="Of one solution or completion.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    seed: shared.Seed = 0,
     limit: Annotated[int | None, typer.Option(help="Take the first N records.")] = None,
     max_in_flight: Annotated[
         int | None, typer.Option(help="Most completions at work at once (with --ray, in each replica).")
     ] = None,
-    ray: Annotated[
-        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the work over replicas on this Ray cluster.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option(help="Engines, with --ray; default: as the GPUs allow.")] = None,
-    gpus_per_replica: Annotated[
-        int | None, typer.Option(help="With --ray; vllm splits the model over them. Default: 1 where there are any.")
-    ] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Progress on stderr as JSON lines.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+    ray: shared.Ray = None,
+    replicas: shared.Replicas = None,
+    gpus_per_replica: shared.GpusPerReplica = None,
+    log_json: shared.LogJson = False,
+    dry_run: shared.DryRun = False,
 ) -> None:
     """Sample solutions and complete their prefixes, counted."""
     from genprm.engines import Sampling, resolve_engine
@@ -94,10 +84,10 @@ def rollout(
         ("medium",) if difficulty == "medium" else ("easy", "medium", "hard"),
     )  # fmt: skip
     roller = Roller(
-        model, completer=completer, engine=engine, engine_options=options_of(engine_option or ()),
+        model, completer=completer, engine=engine, engine_options=shared.options_of(engine_option or ()),
         plan=Plan(budget, amounts_of(k, k_by_difficulty), rule_named(adaptive)),
         settings=Settings(style, system, max_tokens), sampling=sampling, seed=seed, concurrency=max_in_flight,
-        ray=cluster_of(ray, replicas, gpus_per_replica),
+        ray=shared.cluster_of(ray, replicas, gpus_per_replica),
     )  # fmt: skip
     given = read_given(source, limit=limit)
     if dry_run:

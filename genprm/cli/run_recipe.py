@@ -20,10 +20,9 @@ import typer.core
 from rich.text import Text
 
 from genprm import planning, recipes
-from genprm.cli import console
+from genprm.cli import console, shared
 from genprm.cli.rounds import Rounds
 from genprm.cli.stage_lines import check, line_of, make_room
-from genprm.cli.verify import cluster_of
 from genprm.errors import InputError, RecipeError
 from genprm.recipes import Recipe, Stage
 
@@ -76,7 +75,7 @@ def run(
     """Do all stages of a recipe."""
     from genprm import cli
 
-    cluster = cluster_of(ray, replicas, None)
+    cluster = shared.cluster_of(ray, replicas, None)
     if grid:
         from genprm.cli import sweep
 

@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from genprm.cli import console
-from genprm.cli.verify import cluster_of, options_of
+from genprm.cli import console, shared
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def search(
             "problems, with or without answers; - for stdin.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    out: shared.Out,
     policy: Annotated[str, typer.Option(help="The model that writes: model folder or hub name.")],
     model: Annotated[str, typer.Option(help="The scorer: a verifier, or a discriminative model.")] = "genprm-tiny",
     scorer: Annotated[
@@ -52,39 +51,31 @@ def search(
     branch: Annotated[int, typer.Option(help="beam, dvts: draws behind each prefix; n/branch prefixes go on.")] = 4,
     tries: Annotated[int, typer.Option(help="resample: draws of one step at most.")] = 4,
     threshold: Annotated[float, typer.Option(help="resample: a step of this reward is good enough.")] = 0.5,
-    score: Annotated[Literal["min", "mean", "product", "last"], typer.Option(help="Of the step rewards.")] = "min",
+    score: shared.Score = "min",
     budget: Annotated[
         int | None,
         typer.Option(metavar="TOKENS", help="Of policy and scorer for a problem; spent, the best so far is taken."),
     ] = None,
     votes: Annotated[int, typer.Option(help="Votes of a generative scorer on each step.")] = 1,
-    engine: Annotated[str, typer.Option(help="What runs both models: auto, transformers, vllm or openai.")] = "auto",
-    engine_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the engine of a generative scorer.")
-    ] = None,
-    policy_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the policy's engine.")
-    ] = None,
-    sandbox: Annotated[Literal["auto", "docker", "local"], typer.Option(help="What runs the code.")] = "auto",
-    style: Annotated[
-        Literal["step-forced", "blank-lines", "trajectory"], typer.Option(help="How solutions are written and cut.")
-    ] = "step-forced",
+    engine: shared.Engine = "auto",
+    engine_option: shared.EngineOption = None,
+    policy_option: shared.PolicyOption = None,
+    sandbox: shared.Sandbox = "auto",
+    style: shared.Style = "step-forced",
     temperature: Annotated[float, typer.Option(help="Of the policy; 0 is greedy.")] = 0.7,
     top_p: Annotated[float, typer.Option(help="Of the policy.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Of the policy; 0 keeps all tokens.")] = 0,
     max_tokens: Annotated[int, typer.Option(help="Of one solution.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    seed: shared.Seed = 0,
     limit: Annotated[int | None, typer.Option(help="Take the first N problems.")] = None,
     max_in_flight: Annotated[
         int | None, typer.Option(help="Most problems at work at once (with --ray, in each replica).")
     ] = None,
-    ray: Annotated[
-        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the problems over replicas on this Ray cluster.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option(help="Of policy and scorer together, with --ray.")] = None,
-    gpus_per_replica: Annotated[int | None, typer.Option(help="With --ray. Default: 1 where there are any.")] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Progress on stderr as JSON lines.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+    ray: shared.Ray = None,
+    replicas: shared.Replicas = None,
+    gpus_per_replica: shared.GpusPerReplica = None,
+    log_json: shared.LogJson = False,
+    dry_run: shared.DryRun = False,
 ) -> None:
     """Solve problems by search: best-of-n, beam, dvts and others."""
     from genprm.engines import Sampling, replica_options, resolve_engine
@@ -102,11 +93,11 @@ def search(
         _refuse(context)
     else:
         options = {"votes": votes, "engine": engine, "sandbox": sandbox, "seed": seed}
-        options["engine_options"] = replica_options(engine, options_of(engine_option or ()), gpus_per_replica)
+        options["engine_options"] = replica_options(engine, shared.options_of(engine_option or ()), gpus_per_replica)
     searcher = Searcher(
         policy, scorer=model, kind=scorer, plan=plan, engine=engine, settings=Settings(style, None, max_tokens),
-        sampling=sampling, seed=seed, concurrency=max_in_flight, ray=cluster_of(ray, replicas, gpus_per_replica),
-        engine_options=options_of(policy_option or ()), scorer_options=options,
+        sampling=sampling, seed=seed, concurrency=max_in_flight, ray=shared.cluster_of(ray, replicas, gpus_per_replica),
+        engine_options=shared.options_of(policy_option or ()), scorer_options=options,
     )  # fmt: skip
     given = read_problems(source, limit=limit)
     if dry_run:

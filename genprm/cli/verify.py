@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 from rich.console import Console
 from rich.text import Text
 
-from genprm.cli import console
+from genprm.cli import console, shared
 from genprm.errors import InputError
 
 if TYPE_CHECKING:
     from genprm.api import Verifier
     from genprm.rationale.dialogue import Settings
     from genprm.records import Loaded
-    from genprm.runs.ray import RayCluster
     from genprm.verify.job import Summary
 
 
 def verify(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file, hub:name[:config]:split, or - for stdin.")],
-    out: Annotated[Path, typer.Option(help="Run directory; an earlier run of the same settings is continued.")],
+    out: shared.Out,
     model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "genprm-tiny",
     scorer: Annotated[
         str,
@@ -36,11 +33,8 @@ def verify(
             "qwen-prm); auto: as its folder says."
         ),
     ] = "auto",
-    engine: Annotated[str, typer.Option(help="What runs the model: auto, transformers, vllm or openai.")] = "auto",
-    engine_option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the engine, such as base_url=http://host:8000/v1."),
-    ] = None,
+    engine: shared.Engine = "auto",
+    engine_option: shared.EngineOption = None,
     votes: Annotated[int, typer.Option(help="Independent votes on each solution.")] = 8,
     mode: Annotated[
         Literal["direct", "analyze", "code-only", "code", "cascade"],
@@ -48,9 +42,7 @@ def verify(
     ] = "code",
     margin: Annotated[float, typer.Option(help="With --mode cascade: a reward so close to 0 or 1 is sure.")] = 0.1,
     no_execute: Annotated[bool, typer.Option("--no-execute", help="The model guesses what its code prints.")] = False,
-    sandbox: Annotated[
-        Literal["auto", "docker", "local"], typer.Option(help="What runs the code that the model writes.")
-    ] = "auto",
+    sandbox: shared.Sandbox = "auto",
     vote_rule: Annotated[Literal["mean", "majority"], typer.Option(help="How votes become a reward.")] = "mean",
     settle: Annotated[
         Literal["all", "labels", "first-error", "risk"],
@@ -69,20 +61,16 @@ def verify(
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is drawn from.")] = 0.95,
     top_k: Annotated[int, typer.Option(help="0 keeps all tokens.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    seed: shared.Seed = 0,
     limit: Annotated[int | None, typer.Option(help="Take the first N solutions.")] = None,
     max_in_flight: Annotated[
         int | None, typer.Option(help="Most votes at work at once (with --ray, in each replica).")
     ] = None,
-    ray: Annotated[
-        str | None, typer.Option(metavar="local|ADDRESS", help="Spread the votes over replicas on this Ray cluster.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option(help="Engines, with --ray; default: as the GPUs allow.")] = None,
-    gpus_per_replica: Annotated[
-        int | None, typer.Option(help="With --ray; vllm splits the model over them. Default: 1 where there are any.")
-    ] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Progress on stderr as JSON lines.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; load and write nothing.")] = False,
+    ray: shared.Ray = None,
+    replicas: shared.Replicas = None,
+    gpus_per_replica: shared.GpusPerReplica = None,
+    log_json: shared.LogJson = False,
+    dry_run: shared.DryRun = False,
 ) -> None:
     """Score every step of solutions with N votes."""
     from genprm.api import Verifier
@@ -104,7 +92,7 @@ def verify(
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
     loaded = read_solutions(source, limit=limit)
-    cluster, options = cluster_of(ray, replicas, gpus_per_replica), options_of(engine_option or ())
+    cluster, options = shared.cluster_of(ray, replicas, gpus_per_replica), shared.options_of(engine_option or ())
 
     def verifier_of(chosen: Any, mode: Any) -> Verifier:
         return Verifier(
@@ -207,29 +195,6 @@ def estimate(rationales: int, mode: str, out: Path) -> str:
     line = f"about {tokens:,} tokens at the {metrics['tokens'] / steps:.0f} a rationale of the run there"
     speed = (metrics.get("timing") or {}).get("tokens_per_s")
     return line if not speed else f"{line}, {tokens / speed / 60:,.1f} minutes at its {speed:,.0f} tokens/s"
-
-
-def options_of(texts: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as a dictionary; values are read as YAML. Raises ``InputError`` for one without ``=``."""
-    found = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.isidentifier():
-            raise InputError(f"--engine-option is '{text}'; it must be NAME=VALUE, such as context_length=4096")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--engine-option '{text}': the value is not valid YAML; quote it") from error
-    return found
-
-
-def cluster_of(address: str | None, replicas: int | None, gpus: int | None) -> RayCluster | None:
-    """Where replicas run, if there are any. Raises ``InputError`` for replicas without a cluster."""
-    from genprm.runs.ray import RayCluster
-
-    if address is None and (replicas is not None or gpus is not None):
-        raise InputError("--replicas and --gpus-per-replica need a cluster; add --ray local or --ray ADDRESS")
-    return None if address is None else RayCluster(address, replicas, gpus)
 
 
 def settings_of(mode: Any, execute: bool, prompt_style: Any, read_out: Any, history: str) -> Settings:
