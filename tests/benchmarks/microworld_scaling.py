@@ -49,10 +49,10 @@ def first(samples: Pool, count: int) -> Pool:
     return distinct(f"{samples.name}-first-{count}", few)
 
 
-def judge(out: Path, name: str, model: str | Path, of: Pool, votes: int, seed: int) -> Path:
+def judge(out: Path, name: str, model: str | Path, of: Pool, *asked: object) -> Path:
     """Rewards of every sample of a pool; the folder ``name`` keeps the run."""
     run = out / name
-    genprm("verify", of.distinct, "--model", model, "--votes", votes, "--seed", seed, out=run)
+    genprm("verify", of.distinct, "--model", model, *asked, out=run)
     return of.spread(run, out / f"{name}.jsonl")
 
 
@@ -61,10 +61,10 @@ def measure_search(out: Path, seed: int, problems: int, scorers: Mapping[str, st
     whole = pool("pool", out, problems=problems, samples=SIZES[-1], seed=0, drawn=seed, policy=POLICY)
     few = first(whole, FEW)
     found = {
-        f"{MODEL} one vote": judge(out, "one-vote", MODEL, whole, 1, seed),
-        f"{MODEL} Maj@{VOTES}": judge(out, f"maj-{VOTES}", MODEL, few, VOTES, seed),
+        f"{MODEL} one vote": judge(out, "one-vote", MODEL, whole, "--votes", 1, "--seed", seed),
+        f"{MODEL} Maj@{VOTES}": judge(out, f"maj-{VOTES}", MODEL, few, "--votes", VOTES, "--seed", seed),
     }
-    return found | {name: judge(out, f"scored-{name}", place, whole, 1, seed) for name, place in scorers.items()}
+    return found | {name: judge(out, f"scored-{name}", place, whole) for name, place in scorers.items()}
 
 
 def measure_refinement(out: Path, seed: int) -> dict[str, Path]:

@@ -171,8 +171,8 @@ class Bench:
     def score(self, trained: Path, method: Method, of: Pool, votes: int) -> tuple[Path, Path]:
         """The run over the pool's distinct solutions, and the rewards of all of its samples."""
         run = trained.with_name(f"{trained.name}-{of.name}")
-        mode = () if method.mode is None else ("--mode", method.mode)
-        genprm("verify", of.distinct, "--model", trained / "model", "--votes", votes, *mode, out=run)
+        asked: tuple[object, ...] = ("--votes", votes, "--mode", method.mode or "code") if method.generative else ()
+        genprm("verify", of.distinct, "--model", trained / "model", *asked, out=run)
         return run, of.spread(run, run.with_name(run.name + ".jsonl"))
 
 
