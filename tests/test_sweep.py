@@ -182,7 +182,7 @@ def test_a_folder_of_other_things_and_one_in_use_are_refused(tmp_path: Path) -> 
         SweepFolder(tmp_path)
     with SweepFolder(tmp_path / "sweep") as folder:
         folder.write({})
-        with pytest.raises(InputError, match="in use by another sweep"):
+        with pytest.raises(InputError, match="in use by process"):
             SweepFolder(folder.path).open()
 
 

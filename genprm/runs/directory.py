@@ -15,9 +15,7 @@ after the last newline is cut off when the directory is opened, and its unit is 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +25,7 @@ from genprm.errors import IdentityError, InputError
 from genprm.records.lines import dump_line, read_lines, replace_text, write_lines
 from genprm.records.solutions import solution_to_dict
 from genprm.runs.configuration import Configuration
+from genprm.runs.lock import LOCK, hold
 from genprm.runs.logfile import LogFile
 from genprm.runs.units import Mark, UnitFile, cut_torn_line, write_all
 from genprm.types import Solution
@@ -35,7 +34,7 @@ VOTES = "votes.jsonl"
 ERRORS = "errors.jsonl"
 SOLUTIONS = "solutions.jsonl"
 PROBLEMS = "problems.jsonl"
-_BEGUN = {".lock", "log", SOLUTIONS, f".{SOLUTIONS}.new", PROBLEMS, f".{PROBLEMS}.new", ".config.yaml.new"}
+_BEGUN = {LOCK, "log", SOLUTIONS, f".{SOLUTIONS}.new", PROBLEMS, f".{PROBLEMS}.new", ".config.yaml.new"}
 """What a run that was killed at its very start leaves. Without our lock, solutions.jsonl may be the user's own file."""
 
 Record = Solution | Mapping[str, Any]
@@ -78,7 +77,7 @@ class RunDirectory:
             (path / "log").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {path}: {error.strerror}; choose another --out folder") from error
-        lock = _lock(path)
+        lock = hold(path)
         try:
             # Again: another process may have made it meanwhile.
             check_folder(path, configuration, records, records_name, by_id=by_id)
@@ -175,7 +174,7 @@ def begun(path: Path) -> Configuration | None:
         raise InputError(f"cannot read the folder {path}: {error.strerror}; choose another --out folder") from error
     if "config.yaml" in names:
         return Configuration.read(path / "config.yaml")
-    if not names <= (_BEGUN if ".lock" in names else {"log"}):
+    if not names <= (_BEGUN if LOCK in names else {"log"}):
         raise InputError(f"{path} is not empty and holds no run (no config.yaml); choose another --out folder")
     return None
 
@@ -204,27 +203,6 @@ def _require_same_records(path: Path, records: Sequence[Record], name: str, by_i
 
 def _record(record: Record) -> Mapping[str, Any]:
     return solution_to_dict(record) if isinstance(record, Solution) else record
-
-
-def _lock(path: Path) -> IO[str]:
-    try:
-        file = (path / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write in {path}: {error.strerror}; choose another --out folder") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise InputError(f"{path} is in use by process {holder}; wait for it or choose another --out folder") from error
-    try:
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-    except OSError as error:
-        raise InputError(f"cannot write in {path}: {error.strerror}; free space or choose another folder") from error
-    return file
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

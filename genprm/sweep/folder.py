@@ -11,7 +11,6 @@ A finished stage is not done again; one that is begun is, by a verb that continu
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ import yaml
 from genprm.errors import IdentityError, InputError
 from genprm.recipes import Recipe, Stage
 from genprm.records.lines import replace_text
+from genprm.runs.lock import LOCK, hold
 from genprm.sweep.layout import Part
 
 SWEEP = "sweep.json"
@@ -44,7 +44,7 @@ class SweepFolder:
             raise InputError(
                 f"{path} is no folder that can be read ({error.strerror}); choose another --out"
             ) from error
-        if names - {".lock"} and SWEEP not in names:
+        if names - {LOCK} and SWEEP not in names:
             raise InputError(f"{path} is not empty and holds no sweep (no {SWEEP}); choose another --out folder")
 
     def check(self, parts: Iterable[Part]) -> None:
@@ -60,15 +60,7 @@ class SweepFolder:
 
     def open(self) -> SweepFolder:
         """Make the folder if need be, and lock it. Raises ``InputError``."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
-            raise InputError(f"{self.path} is in use by another sweep; wait for it, or choose another --out") from error
-        except OSError as error:
-            raise InputError(f"cannot write in {self.path}: {error.strerror}; choose another --out folder") from error
+        self._lock = hold(self.path)
         return self
 
     def __enter__(self) -> SweepFolder:

@@ -20,6 +20,7 @@ from typing import Any
 from genprm import recipes
 from genprm.errors import InputError, MissingDependency
 from genprm.runs.configuration import Configuration
+from genprm.runs.lock import hold
 from genprm.train.kinds import AnyTraining, training
 from genprm.train.models import Report
 from genprm.train.options.policies import GrpoTraining, RaftTraining
@@ -75,9 +76,13 @@ def train(
 
         return raft.run(options, config, loaded.name, out, report)
     prepared = _prepare(options, data or {}, out, report)
-    if is_first():
+    if not is_first():
+        return run(options, out, prepared, loaded.name, report)
+    with hold(out):
+        if (out / "metrics.json").exists():
+            return finished(out)  # by another process meanwhile
         write_start(out, config, prepared.tokenizer)
-    return run(options, out, prepared, loaded.name, report)
+        return run(options, out, prepared, loaded.name, report)
 
 
 def _with_copies(options: AnyTraining, data: Mapping[str, str]) -> AnyTraining:

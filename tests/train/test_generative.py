@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import yaml
 
 from genprm import recipes
 from genprm.errors import IdentityError, InputError, RecipeError
+from genprm.runs.lock import hold
 from genprm.train.kinds import training
 from genprm.train.models import parameters
 from genprm.train.training import train
@@ -90,6 +92,12 @@ def plan(recipe: Path, folder: Path, overrides: list[str]) -> str:
     said: list[str] = []
     assert train(recipe, folder / "none", overrides=overrides, dry_run=True, report=said.append) is None
     return said[0]
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(recipe: Path, tmp_path: Path) -> None:
+    with hold(tmp_path / "run"), pytest.raises(InputError, match=f"in use by process {os.getpid()}"):
+        train(recipe, tmp_path / "run")
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
