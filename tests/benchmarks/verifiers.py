@@ -99,7 +99,7 @@ def training_rows(run: Path, out: Path) -> dict[str, Path]:
         "conversations": [_conversations(run / "siblings")[name] for name in kept],
         "random": [written[name] for name in random.Random(0).sample(sorted(written), len(kept))],
         "truth": [written[name] for name in random.Random(0).sample(sorted(true), min(len(kept), len(true)))],
-        "agreed": [_up_to(solutions[name], agreed[name]) for name in kept],
+        "agreed": [up_to(solutions[name], agreed[name]) for name in kept],
         "outcome": [{**_bare(solutions[name]), "label": -1} for name in kept],
         **{rule: [{**_bare(solutions[name]), "values": of[name]} for name in kept] for rule, of in values.items()},
     }
@@ -120,7 +120,7 @@ def _bare(solution: Mapping[str, Any]) -> dict[str, Any]:
     return {name: solution[name] for name in ("problem", "steps", "final_answer_correct")}
 
 
-def _up_to(solution: Mapping[str, Any], label: int) -> dict[str, Any]:
+def up_to(solution: Mapping[str, Any], label: int) -> dict[str, Any]:
     """The solution to its first wrong step, as the conversations have it."""
     steps = solution["steps"] if label < 0 else solution["steps"][: label + 1]
     return {"problem": solution["problem"], "steps": steps, "label": label}
