@@ -75,7 +75,8 @@ def main() -> None:
         method, seed = job
         run = bench.train(method, RATE, seed)
         threshold = measured_on_validation(method, bench.score(run, method, validation, votes=1)[1])[1]
-        return figures(bench, run, method, [test], threshold)["test"]
+        own: dict[str, Any] = figures(bench, run, method, [test], threshold)["test"]
+        return own
 
     with ThreadPoolExecutor(options.jobs) as workers:
         found = dict(zip(((method.name, seed) for method, seed in jobs), workers.map(measure, jobs), strict=True))
