@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -178,8 +179,6 @@ class Bench:
 
 def _base_tokenizer() -> HFTokenizer:
     """The base model's, with the step tag of the head added, as the training has it."""
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(resources.model(BASE))
     tokenizer.add_special_tokens({"additional_special_tokens": [QWEN.TAG]})
     return HFTokenizer(tokenizer)
