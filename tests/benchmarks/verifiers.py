@@ -171,7 +171,7 @@ class Bench:
 
     def score(self, trained: Path, method: Method, of: Pool, votes: int) -> tuple[Path, Path]:
         """The run over the pool's distinct solutions, and the rewards of all of its samples."""
-        run = trained.with_name(f"{trained.name}-{of.name}")
+        run = trained.with_name(f"{trained.name}-{of.name}{'' if votes == 1 else f'-maj-{votes}'}")
         asked: tuple[object, ...] = ("--votes", votes, "--mode", method.mode or "code") if method.generative else ()
         genprm("verify", of.distinct, "--model", trained / "model", *asked, out=run)
         return run, of.spread(run, run.with_name(run.name + ".jsonl"))
