@@ -87,7 +87,7 @@ def tokens_of(out: Path, name: str) -> float:
     rollouts = json.loads((out / "pool/rollouts/metrics.json").read_text())
     samples = sum(1 for _ in read_lines(out / "pool/truth/sampled.jsonl"))
     judged = json.loads((out / name / "metrics.json").read_text())["tokens"]
-    return float(rollouts["tokens"]["samples"] + judged) / samples
+    return float(rollouts["samples"]["tokens"] + judged) / samples
 
 
 def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
