@@ -5,8 +5,9 @@
 RUN is a run of ``recipes/micro.yaml``. All start from genprm-tiny and read the solutions that its stage ``siblings``
 keeps: with the agreed label (generative, direct, head), with what Monte Carlo says (token-hard, -soft, -entropy) or
 with the outcome (orm). Beside them stand a generative model on as many critiques drawn at random, and one on as many
-that agree with the truth. The learning rate of each is chosen on validation problems with the first seed. Test pools:
-policy-tiny on test problems, policy-strong on the same ones, policy-tiny on families that nobody was trained on.
+that agree with the truth. The learning rate of each is chosen on validation problems with the first seed. Tested are
+samples of policy-tiny on test problems, of policy-strong on the same ones, and solutions of the lab in families that no
+model was trained on, where policies solve nothing.
 Everything runs as commands of genprm, two at once with ``--jobs 2``; run again, it continues.
 """
 
@@ -35,6 +36,8 @@ from genprm.evaluate.best_of_n import best_of_n
 from genprm.evaluate.processbench import hits, with_error
 from genprm.evaluate.scored import read_results
 from genprm.evaluate.statistics import f1_difference, spread
+from genprm.lab import world
+from genprm.records import solution_to_dict
 from genprm.records.lines import read_lines, write_lines
 from genprm.stepformats import FORMATS, QWEN
 from genprm.train.labelled import read_examples
@@ -177,6 +180,13 @@ class Bench:
         return run, of.spread(run, run.with_name(run.name + ".jsonl"))
 
 
+def held_out(out: Path, count: int) -> Pool:
+    """Solutions of the lab in the families that are never trained on, one of each problem."""
+    records = out / "families.jsonl"
+    write_lines(records, [solution_to_dict(one) for one in world.test_set(count, seed=0, held_out=True)])
+    return Pool("families", records, records)
+
+
 def _base_tokenizer() -> HFTokenizer:
     """The base model's, with the step tag of the head added, as the training has it."""
     tokenizer = AutoTokenizer.from_pretrained(resources.model(BASE))
@@ -195,7 +205,7 @@ def main() -> None:
     validation = pool("validation", out, problems=options.validation, samples=8, seed=900, split="curate")
     pools = [pool("test", out, problems=options.problems, samples=8, seed=0)]
     pools += [pool("strong", out, problems=options.problems, samples=4, seed=0, policy="policy-strong")]
-    pools += [pool("families", out, problems=options.problems, samples=4, seed=0, held_out=True)]
+    pools += [held_out(out, 3 * options.problems)]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     chosen = [method for method in METHODS if options.only is None or _slug(method) in options.only.split(",")]
 
@@ -239,7 +249,8 @@ def figures(bench: Bench, run: Path, method: Method, pools: Sequence[Pool], thre
             metrics = json.loads((verified / "metrics.json").read_text())
             count, seconds = metrics["solutions"], metrics["timing"]["seconds_all_runs"]
             cost = {"tokens": metrics["tokens"] / count, "per_s": count / seconds}
-            made[label_of(of.name, votes)] = _on_pool(method, scored, threshold) | cost
+            figure = _on_families if of.name == "families" else _on_pool
+            made[label_of(of.name, votes)] = figure(method, scored, threshold) | cost
     return made
 
 
@@ -249,17 +260,21 @@ def label_of(pool: str, votes: int) -> str:
 
 def _on_pool(method: Method, scored: Path, threshold: float) -> dict[str, Any]:
     selected = best_of_n([scored], resamples=10).runs[0]
-    outcome = method.kind == "orm"
-    report = None if outcome else processbench([scored], threshold=threshold).runs[0].subsets[scored.stem]
-    calibrated = selected.calibration.get("last") if report is None else report.calibration
-    return {
-        "scored": str(scored),
-        "f1": None if report is None else report.maj.f1.value,
-        "best": [each.value for each in selected.curves["last" if outcome else "min"]],
-        "mean": selected.mean.value,
-        "threshold": threshold,
-        "ece": None if calibrated is None else 100 * calibrated.ece,
-    }
+    by_outcome = method.kind == "orm"
+    best = [each.value for each in selected.curves["last" if by_outcome else "min"]]
+    calibrated = selected.calibration.get("last")
+    found = _on_families(method, scored, threshold) | {"best": best, "mean": selected.mean.value}
+    return found | ({"ece": 100 * calibrated.ece} if by_outcome and calibrated is not None else {})
+
+
+def _on_families(method: Method, scored: Path, threshold: float) -> dict[str, Any]:
+    """Of solutions that nothing is selected from. An outcome model names no step, so it has no F1."""
+    known: dict[str, Any] = {"scored": str(scored), "threshold": threshold, "f1": None, "ece": None}
+    if method.kind == "orm":
+        return known
+    report = processbench([scored], threshold=threshold).runs[0].subsets[scored.stem]
+    ece = None if report.calibration is None else 100 * report.calibration.ece
+    return known | {"f1": report.maj.f1.value, "ece": ece}
 
 
 Rows = Mapping[tuple[Method, int], Mapping[str, Any]]
@@ -302,17 +317,19 @@ def _main_table(
 
 
 def _elsewhere(chosen: Sequence[Method], rows: Rows, seeds: Sequence[int], options: Any) -> dict[str, Any]:
-    pools = ("test", "strong", "families")
-    columns = ["verifier", *(f"{name}: {what}" for name in pools for what in ("F1", "best-of-N"))]
+    columns = ["verifier", "policy-tiny: F1", "best-of-8", "policy-strong: F1", "best-of-4", "other families: F1"]
     lines = []
     for method in chosen:
         line: list[object] = [method.name]
-        for name in pools:
+        for name in ("test", "strong"):
             line.append(_shown(rows, method, seeds, name, "f1"))
             line.append(_spread([rows[method, seed][name]["best"][-1] for seed in seeds]))
-        lines.append(line)
-    single = [f"{name} {rows[chosen[0], seeds[0]][name]['mean']:.1f}" for name in pools]
-    return table("Another policy, other families", columns, lines, f"One vote; right of single samples: {single}.")
+        lines.append([*line, _shown(rows, method, seeds, "families", "f1")])
+    tiny, strong = (rows[chosen[0], seeds[0]][name]["mean"] for name in ("test", "strong"))
+    note = (
+        f"One vote. Single samples: {tiny:.1f} and {strong:.1f} % right; {3 * options.problems} solutions of families."
+    )
+    return table("Another policy, other families", columns, lines, note)
 
 
 def _paired(first: Method, others: Sequence[Method], rows: Rows, seeds: Sequence[int]) -> dict[str, Any]:
