@@ -41,7 +41,6 @@ from genprm.records import solution_to_dict
 from genprm.records.lines import read_lines, write_lines
 from genprm.stepformats import FORMATS, QWEN
 from genprm.train.labelled import read_examples
-from genprm.train.steprows import step_row
 from tests.benchmarks.measure import finish, table
 from tests.benchmarks.pools import Pool, genprm, pool
 
@@ -163,11 +162,7 @@ class Bench:
 
     def _steps(self, method: Method) -> dict[str, Any]:
         place, batch = str(self.rows[method.rows]), 16
-        form = FORMATS["qwen" if method.kind == "head" else "math-shepherd"]
-        tokenizer = _base_tokenizer()
-        examples = read_examples([place], 0).rows
-        sizes = [len(step_row(one, form, tokenizer, method.kind == "orm", "soft").input_ids) for one in examples]
-        steps = round(self.tokens / (batch * sum(sizes) / len(sizes)))
+        steps = round(self.tokens / (batch * read_tokens(method, place)))
         own = {} if method.targets is None else {"targets": method.targets}
         return {"kind": method.kind, "data": {"source": "files", "places": [place]}, "batch_size": batch,
                 "max_steps": steps, **own}  # fmt: skip
@@ -185,6 +180,13 @@ def held_out(out: Path, count: int) -> Pool:
     records = out / "families.jsonl"
     write_lines(records, [solution_to_dict(one) for one in world.test_set(count, seed=0, held_out=True)])
     return Pool("families", records, records)
+
+
+def read_tokens(method: Method, place: str) -> float:
+    """Tokens that a discriminative model reads of a solution, the mean of a file."""
+    form, tokenizer = FORMATS["qwen" if method.kind == "head" else "math-shepherd"], _base_tokenizer()
+    examples = read_examples([place], 0).rows
+    return sum(len(one.marked(form, tokenizer).ids) for one in examples) / len(examples)
 
 
 def _base_tokenizer() -> HFTokenizer:
@@ -247,8 +249,10 @@ def figures(bench: Bench, run: Path, method: Method, pools: Sequence[Pool], thre
         for votes in sorted({1, method.votes if place == 0 else 1}):
             verified, scored = bench.score(run, method, of, votes)
             metrics = json.loads((verified / "metrics.json").read_text())
-            count, seconds = metrics["solutions"], metrics["timing"]["seconds_all_runs"]
-            cost = {"tokens": metrics["tokens"] / count, "per_s": count / seconds}
+            count, timing = metrics["solutions"], metrics["timing"]
+            seconds = timing.get("seconds_all_runs", timing["seconds"])
+            tokens = metrics["tokens"] / count if method.generative else read_tokens(method, str(of.distinct))
+            cost = {"tokens": tokens, "per_s": count / seconds}
             figure = _on_families if of.name == "families" else _on_pool
             made[label_of(of.name, votes)] = figure(method, scored, threshold) | cost
     return made
