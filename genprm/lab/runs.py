@@ -23,6 +23,8 @@ from genprm.lab.truth import StepTruth, check, first_error
 from genprm.lab.world import Split, WorldProblem
 from genprm.records import read_solutions, solution_to_dict
 from genprm.records.lines import read_lines, write_lines
+from genprm.rollout.job import SAMPLED, SELECTED
+from genprm.rollout.store import ROLLOUTS
 from genprm.types import Solution
 
 SEEDS = 100_000
@@ -52,7 +54,7 @@ def write_problems(out: Path, count: int, seed: int, split: Split, *, held_out: 
     return len(records)
 
 
-SELECTED, SAMPLED, TRUTH, ROLLOUTS = "selected.jsonl", "sampled.jsonl", "truth.jsonl", "rollouts.jsonl"
+TRUTH = "truth.jsonl"
 _COPIED = ("metrics.json", ROLLOUTS)
 
 

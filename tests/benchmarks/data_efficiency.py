@@ -9,7 +9,6 @@ Smaller sets are parts of larger ones. Run again, it continues.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from genprm.evaluate.statistics import spread
 from genprm.records.lines import read_lines, write_lines
-from tests.benchmarks.measure import finish, table
+from tests.benchmarks.measure import across, finish, table
 from tests.benchmarks.pools import pool
-from tests.benchmarks.verifiers import Bench, Method, figures, measured_on_validation, up_to
+from tests.benchmarks.verifiers import Bench, Method, arguments, figures, measured_on_validation, up_to
 
 SHARES = (0.25, 0.5, 1.0)
 RATE = 0.0005
@@ -55,15 +53,7 @@ def row_sets(run: Path, out: Path) -> dict[str, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("run", type=Path, help="a run of recipes/micro.yaml")
-    parser.add_argument("--out", type=Path, default=Path("runs/efficiency"), help="continued")
-    parser.add_argument("--tokens", type=int, default=300_000, help="of each training")
-    parser.add_argument("--seeds", default="0,1,2", help="of the trainings")
-    parser.add_argument("--problems", type=int, default=100, help="of the test pool")
-    parser.add_argument("--validation", type=int, default=40, help="problems that thresholds are chosen on")
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
+    options = arguments(__doc__, "runs/efficiency", 300_000, 100).parse_args()
     rows = row_sets(options.run, options.out)
     bench = Bench(options.out, options.tokens, rows)
     validation = pool("validation", options.out, problems=options.validation, samples=8, seed=900, split="curate")
@@ -92,7 +82,7 @@ def report(
         line: list[object] = [source]
         for share in SHARES:
             own = [found[f"{source}-{share:g}", seed] for seed in seeds]
-            line += [_shown([one["f1"] for one in own]), _shown([one["best"][-1] for one in own])]
+            line += [across([one["f1"] for one in own]), across([one["best"][-1] for one in own])]
         lines.append(line)
     columns = ["labels by", *(f"{share:.0%}: {what}" for share in SHARES for what in ("F1", "best-of-8"))]
     count = sum(1 for _ in read_lines(rows["consensus-1"]))
@@ -102,13 +92,6 @@ def report(
         f"{single:.1f} % right."
     )
     finish(options.out, [table("Labels by source and number", columns, lines, note)], {})
-
-
-def _shown(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f}"
-    one = spread(values)
-    return f"{one.mean:.1f} ± {one.std:.1f}"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from genprm import Solution, Verifier, Vote
 from genprm.engines.base import Sampling
 from genprm.evaluate import F1Result, Interval, f1_difference, pass_at_1
 from genprm.evaluate.processbench import hits, vote_label, with_error
+from genprm.evaluate.statistics import spread
 from genprm.records import read_votes
 from genprm.records.lines import write_lines
 from genprm.records.solutions import solution_to_dict
@@ -118,6 +119,14 @@ def limited(solutions: Sequence[Solution], limit: int | None) -> tuple[Solution,
 
 def show(figure: Interval | None) -> str:
     return "" if figure is None else figure.describe()
+
+
+def across(values: Sequence[float]) -> str:
+    """Mean and standard deviation of figures of several seeds; empty for none."""
+    if len(values) < 2:
+        return f"{values[0]:.1f}" if values else ""
+    one = spread(values)
+    return f"{one.mean:.1f} ± {one.std:.1f}"
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from genprm.evaluate.benchmark import processbench
 from genprm.evaluate.best_of_n import best_of_n
 from genprm.evaluate.refine import refine
-from genprm.evaluate.statistics import spread
 from genprm.records.lines import read_lines, write_lines
-from tests.benchmarks.measure import finish, table
-from tests.benchmarks.pools import Pool, distinct, genprm, pool
+from tests.benchmarks.measure import across, finish, table
+from tests.benchmarks.pools import Pool, distinct, genprm, pool, sample_tokens
 
 MODEL, POLICY = "genprm-tiny", "policy-tiny"
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -33,7 +32,6 @@ FEW, VOTES = 8, 8
 """The first so many samples of each problem are judged by so many votes."""
 CRITICS = ("verifier", "index", "sham", "resample", "self", "oracle")
 ROUNDS = 3
-Seeds = Sequence[int]
 
 
 def first(samples: Pool, count: int) -> Pool:
@@ -84,10 +82,9 @@ def measure_refinement(out: Path, seed: int) -> dict[str, Path]:
 
 def tokens_of(out: Path, name: str) -> float:
     """Tokens of policy and verifier for one sample of the pool, each text judged once."""
-    rollouts = json.loads((out / "pool/rollouts/metrics.json").read_text())
     samples = sum(1 for _ in read_lines(out / "pool/truth/sampled.jsonl"))
     judged = json.loads((out / name / "metrics.json").read_text())["tokens"]
-    return float(rollouts["samples"]["tokens"] + judged) / samples
+    return sample_tokens(out / "pool") + float(judged) / samples
 
 
 def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
         without = ("pass", "majority") if place == 0 else ()
         for method in (*without, "min", "weighted"):
             shown = [
-                _spread([run.curves[method][size - 1].value for run in runs]) if size <= len(runs[0].sizes) else ""
+                across([run.curves[method][size - 1].value for run in runs]) if size <= len(runs[0].sizes) else ""
                 for size in SIZES
             ]
             lines.append(["–" if method in without else name, method, *shown])
@@ -113,8 +110,8 @@ def f1_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
         reports = [processbench([searched[seed][name]]).runs[0] for seed in seeds]
         f1s = [next(iter(one.subsets.values())).maj for one in reports]
         lines.append([
-            name, _spread([one.f1.value for one in f1s]), _spread([one.error_accuracy.value for one in f1s]),
-            _spread([one.correct_accuracy.value for one in f1s]),
+            name, across([one.f1.value for one in f1s]), across([one.error_accuracy.value for one in f1s]),
+            across([one.correct_accuracy.value for one in f1s]),
         ])  # fmt: skip
     return table("F1 on what the policy writes", ["scorer", "F1", "first error found", "clean accepted"], lines)
 
@@ -124,7 +121,7 @@ def refinement_table(refined: Mapping[int, Mapping[str, Path]]) -> dict[str, Any
     lines = []
     for name in refined[seeds[0]]:
         runs = [refine([refined[seed][name]]).runs[0].rounds for seed in seeds]
-        right = [_spread([run[number].right.value for run in runs]) for number in range(len(runs[0]))]
+        right = [across([run[number].right.value for run in runs]) for number in range(len(runs[0]))]
         every = [one for run in runs for one in run]
         mended, spoiled = (sum(getattr(one, what) for one in every) for what in ("wrong_to_right", "right_to_wrong"))
         alarms = sum(one.false_alarms for one in every)
@@ -152,17 +149,10 @@ def equal_tokens_table(
             right.append(run.rounds[number].right.value)
             picked.append(curve[n - 1].value)
             sizes.append(n)
-        gap = _spread([mine - theirs for mine, theirs in zip(right, picked, strict=True)])
-        lines.append([number, _spread(right), f"{min(sizes)} to {max(sizes)}", _spread(picked), gap])
+        gap = across([mine - theirs for mine, theirs in zip(right, picked, strict=True)])
+        lines.append([number, across(right), f"{min(sizes)} to {max(sizes)}", across(picked), gap])
     columns = ["rounds", "refined", "N at equal tokens", "best-of-N", "difference"]
     return table("Critique against best-of-N at equal tokens", columns, lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f}"
-    one = spread(values)
-    return f"{one.mean:.1f} ± {one.std:.1f}"
 
 
 def main() -> None:

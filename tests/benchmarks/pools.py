@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from genprm.records import dump_line
 from genprm.records.lines import read_lines, write_lines
 
 
-def genprm(*words: object, out: Path) -> float:
-    """Run a command of genprm into ``out``, unless it ended before; the seconds of the run that ended."""
+def genprm(*words: object, out: Path) -> None:
+    """Run a command of genprm into ``out``, unless it ended before; how long it took lies beside it."""
     spent, log = out.with_name(out.name + ".spent.json"), out.with_name(out.name + ".log")
     if not spent.exists():
         begun = time.monotonic()
@@ -29,7 +29,6 @@ def genprm(*words: object, out: Path) -> float:
         if ended.returncode:
             raise SystemExit(f"{' '.join(line)}\nended with {ended.returncode}; {log} says why")
         spent.write_text(json.dumps({"seconds": time.monotonic() - begun, "command": " ".join(line)}) + "\n")
-    return float(json.loads(spent.read_text())["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +59,29 @@ def _judged(run: Path) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
 
 def pool(
     name: str, out: Path, *, problems: int, samples: int, seed: int, split: str = "test", policy: str = "policy-tiny",
-    held_out: bool = False, temperature: float = 0.6, drawn: int | None = None,
+    drawn: int | None = None,
 ) -> Pool:  # fmt: skip
     """Sample a policy on problems of the micro-world and label every solution with the truth.
 
     ``seed``: of the problems, and of the samples unless these have their own, ``drawn``.
     """
     made = out / name
-    families: Sequence[str] = ("--held-out",) if held_out else ("--split", split)
-    genprm("lab", "--problems", problems, "--seed", seed, *families, out=made / "problems")
+    genprm("lab", "--problems", problems, "--seed", seed, "--split", split, out=made / "problems")
     genprm(
         "rollout", made / "problems/problems.jsonl", "--model", policy, "--samples", samples, "--max-samples", samples,
-        "--keep", 1, "--k", 1, "--difficulty", "all", "--temperature", temperature, "--max-tokens", 300,
+        "--keep", 1, "--k", 1, "--difficulty", "all", "--temperature", 0.6, "--max-tokens", 300,
         "--engine-option", "max_batch=256", "--seed", seed if drawn is None else drawn,
         out=made / "rollouts",
     )  # fmt: skip
     genprm("lab", made / "rollouts", "--truth", made / "problems/problems.jsonl", out=made / "truth")
     return distinct(name, made / "truth" / "sampled.jsonl")
+
+
+def sample_tokens(made: Path) -> float:
+    """Tokens of one sample, the mean of a pool that ``pool`` made in this folder."""
+    counts = json.loads((made / "rollouts/metrics.json").read_text())["samples"]
+    samples = sum(int(count) for name, count in counts.items() if name != "tokens")
+    return float(counts["tokens"]) / samples
 
 
 def distinct(name: str, samples: Path) -> Pool:

@@ -35,19 +35,17 @@ from genprm.evaluate.benchmark import processbench
 from genprm.evaluate.best_of_n import best_of_n
 from genprm.evaluate.processbench import hits, with_error
 from genprm.evaluate.scored import read_results
-from genprm.evaluate.statistics import f1_difference, spread
+from genprm.evaluate.statistics import f1_difference
 from genprm.lab import world
 from genprm.records import solution_to_dict
 from genprm.records.lines import read_lines, write_lines
 from genprm.stepformats import FORMATS, QWEN
 from genprm.train.labelled import read_examples
-from tests.benchmarks.measure import finish, table
-from tests.benchmarks.pools import Pool, genprm, pool
+from tests.benchmarks.measure import across, finish, table
+from tests.benchmarks.pools import Pool, genprm, pool, sample_tokens
 
 BASE = "genprm-tiny"
 RATES = (0.0005, 0.002)
-POLICY_TOKENS = 97
-"""Of one sample of policy-tiny."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,6 @@ class Method:
     kind: str
     rows: str
     votes: int = 1
-    mode: str | None = None
     direct: bool = False
     targets: str | None = None
     rate_of: str | None = None
@@ -71,7 +68,7 @@ class Method:
 
 METHODS = (
     Method("generative", "generative", "conversations", votes=8),
-    Method("direct", "generative", "conversations", mode="direct", direct=True),
+    Method("direct", "generative", "conversations", direct=True),
     Method("token-hard", "token", "hard"),
     Method("token-soft", "token", "soft"),
     Method("token-entropy", "token", "entropy"),
@@ -89,8 +86,8 @@ def training_rows(run: Path, out: Path) -> dict[str, Path]:
         "curate", run / "truth", "rule=rpe_ratio", "annotator.model=annotator-tiny", "annotator.temperature=0.6",
         "annotator.max_tokens=1024", f"answers={run / 'data'}", "consensus=none", "max_tokens=2048", out=everything,
     )  # fmt: skip
-    written = _conversations(everything)
-    kept = [name for name in _conversations(run / "siblings") if name in written]
+    written, agreeing = _conversations(everything), _conversations(run / "siblings")
+    kept = [name for name in agreeing if name in written]
     solutions = {record["id"]: record for _, record in read_lines(run / "truth/selected.jsonl")}
     said = {item["id"]: item for _, item in read_lines(everything / "items.jsonl")}
     true = [name for name in written if said[name]["annotator"] == solutions[name]["label"]]
@@ -99,15 +96,15 @@ def training_rows(run: Path, out: Path) -> dict[str, Path]:
     for _, labels in read_lines(run / "siblings/labels.jsonl"):
         values.get(labels["rule"], {})[labels["id"]] = labels["values"]
     drawn: dict[str, list[Mapping[str, Any]]] = {
-        "conversations": [_conversations(run / "siblings")[name] for name in kept],
+        "conversations": [agreeing[name] for name in kept],
         "random": [written[name] for name in random.Random(0).sample(sorted(written), len(kept))],
         "truth": [written[name] for name in random.Random(0).sample(sorted(true), min(len(kept), len(true)))],
         "agreed": [up_to(solutions[name], agreed[name]) for name in kept],
         "outcome": [{**_bare(solutions[name]), "label": -1} for name in kept],
         **{rule: [{**_bare(solutions[name]), "values": of[name]} for name in kept] for rule, of in values.items()},
     }
+    (out / "rows").mkdir(exist_ok=True)
     for name, rows in drawn.items():
-        (out / "rows").mkdir(exist_ok=True)
         write_lines(out / "rows" / f"{name}.jsonl", rows)
     print({name: len(rows) for name, rows in drawn.items()}, f"{len(written)} critiques, {len(true)} true")
     return {name: out / "rows" / f"{name}.jsonl" for name in drawn}
@@ -170,7 +167,8 @@ class Bench:
     def score(self, trained: Path, method: Method, of: Pool, votes: int) -> tuple[Path, Path]:
         """The run over the pool's distinct solutions, and the rewards of all of its samples."""
         run = trained.with_name(f"{trained.name}-{of.name}{'' if votes == 1 else f'-maj-{votes}'}")
-        asked: tuple[object, ...] = ("--votes", votes, "--mode", method.mode or "code") if method.generative else ()
+        mode = "direct" if method.direct else "code"
+        asked: tuple[object, ...] = ("--votes", votes, "--mode", mode) if method.generative else ()
         genprm("verify", of.distinct, "--model", trained / "model", *asked, out=run)
         return run, of.spread(run, run.with_name(run.name + ".jsonl"))
 
@@ -201,7 +199,9 @@ def _slug(method: Method) -> str:
 
 
 def main() -> None:
-    options = arguments().parse_args()
+    parser = arguments(__doc__, "runs/verifiers", 1_000_000, 60)
+    parser.add_argument("--only", default=None, help="names of methods, by commas; all if not given")
+    options = parser.parse_args()
     out: Path = options.out
     bench = Bench(out, options.tokens, training_rows(options.run, out))
     validation = pool("validation", out, problems=options.validation, samples=8, seed=900, split="curate")
@@ -300,16 +300,17 @@ def _main_table(
 ) -> dict[str, Any]:
     columns = ["verifier", "rate", "F1", "best-of-8", "N at equal tokens", "best-of-N", "ECE", "tokens", "solutions/s"]
     lines = []
-    budget = 8 * (POLICY_TOKENS + min(_mean(rows, one, seeds, "test", "tokens") for one in chosen))
+    sample = sample_tokens(options.out / "test")
+    budget = 8 * (sample + min(_mean(rows, one, seeds, "test", "tokens") for one in chosen))
     for method in chosen:
         for votes in sorted({1, method.votes}):
             name = label_of("test", votes)
             tokens = _mean(rows, method, seeds, name, "tokens")
-            n = max(1, min(8, int(budget / (POLICY_TOKENS + tokens))))
+            n = max(1, min(8, int(budget / (sample + tokens))))
             best = [[rows[method, seed][name]["best"][k - 1] for seed in seeds] for k in (8, n)]
             lines.append([
                 label_of(method.name, votes), f"{rates[method]:g}", _shown(rows, method, seeds, name, "f1"),
-                _spread(best[0]), n, _spread(best[1]), _shown(rows, method, seeds, name, "ece"), f"{tokens:,.0f}",
+                across(best[0]), n, across(best[1]), _shown(rows, method, seeds, name, "ece"), f"{tokens:,.0f}",
                 f"{_mean(rows, method, seeds, name, 'per_s'):.1f}",
             ])  # fmt: skip
     note = (
@@ -327,7 +328,7 @@ def _elsewhere(chosen: Sequence[Method], rows: Rows, seeds: Sequence[int], optio
         line: list[object] = [method.name]
         for name in ("test", "strong"):
             line.append(_shown(rows, method, seeds, name, "f1"))
-            line.append(_spread([rows[method, seed][name]["best"][-1] for seed in seeds]))
+            line.append(across([rows[method, seed][name]["best"][-1] for seed in seeds]))
         lines.append([*line, _shown(rows, method, seeds, "families", "f1")])
     tiny, strong = (rows[chosen[0], seeds[0]][name]["mean"] for name in ("test", "strong"))
     note = (
@@ -367,25 +368,18 @@ def _mean(rows: Rows, method: Method, seeds: Sequence[int], name: str, field: st
 
 
 def _shown(rows: Rows, method: Method, seeds: Sequence[int], name: str, field: str) -> str:
-    return _spread(_values(rows, method, seeds, name, field))
+    return across(_values(rows, method, seeds, name, field))
 
 
-def _spread(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f}" if values else ""
-    one = spread(values)
-    return f"{one.mean:.1f} ± {one.std:.1f}"
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+def arguments(description: str | None, out: str, tokens: int, problems: int) -> argparse.ArgumentParser:
+    """The options of benchmarks that train on a run."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
     parser.add_argument("run", type=Path, help="a run of recipes/micro.yaml")
-    parser.add_argument("--out", type=Path, default=Path("runs/verifiers"), help="continued")
-    parser.add_argument("--tokens", type=int, default=1_000_000, help="of each training")
+    parser.add_argument("--out", type=Path, default=Path(out), help="continued")
+    parser.add_argument("--tokens", type=int, default=tokens, help="of each training")
     parser.add_argument("--seeds", default="0,1,2", help="of the trainings")
-    parser.add_argument("--problems", type=int, default=60, help="of each test pool")
+    parser.add_argument("--problems", type=int, default=problems, help="of each test pool")
     parser.add_argument("--validation", type=int, default=40, help="problems that rates and thresholds are chosen on")
-    parser.add_argument("--only", default=None, help="names of methods, by commas; all if not given")
     parser.add_argument("--jobs", type=int, default=2, help="commands at work at once")
     return parser
 
