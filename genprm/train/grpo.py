@@ -2,6 +2,7 @@
 
 Beside what every training leaves (see ``running``):
 
+    problems.jsonl                              the problems held out
     heldout-before.jsonl  heldout-after.jsonl   held-out solutions of the first and the last policy
     rewards.jsonl                               what the reward model said of them
     log/train.jsonl                             the curve: mixed reward, true accuracy, process reward, format, length
@@ -17,7 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genprm.records.lines import read_lines
+from genprm.records.lines import read_lines, write_lines
+from genprm.rollout.problems import problem_to_dict
+from genprm.runs.directory import PROBLEMS
 from genprm.runs.units import UnitFile
 from genprm.train.card import Facts
 from genprm.train.grpo_groups import Prompts, Reader
@@ -64,6 +67,7 @@ def prepare(options: GrpoTraining, out: Path, report: Report) -> Prepared:
 def _begin(options: GrpoTraining, heldout: tuple[Problem, ...], out: Path, report: Report) -> None:
     # Of an earlier end, from which the training now goes back to a checkpoint.
     (out / "heldout-after.jsonl").unlink(missing_ok=True)
+    write_lines(out / PROBLEMS, map(problem_to_dict, heldout))
     _solved(options, str(options.model.base), heldout, out, "before", report)
 
 

@@ -12,6 +12,7 @@ from genprm.errors import InputError
 from genprm.view import reading
 from genprm.view.frame import fill
 from genprm.view.report import Written, write
+from genprm.view.training import KINDS
 
 _RUNS = ("solutions.jsonl", "problems.jsonl")
 _COLUMNS = {
@@ -31,9 +32,13 @@ _COLUMNS = {
         ("right-0", "right as given"), ("right", "right at the end"), ("mended", "became right"),
         ("spoiled", "became wrong"), ("alarm", "false alarms"), ("unfinished", "unfinished"),
     ),
+    "train": (
+        ("right-0", "right before"), ("right", "right at the end"), ("mended", "became right"),
+        ("spoiled", "became wrong"), ("invalid", "invalid"),
+    ),
 }  # fmt: skip
 """Filters that are counted, by verb."""
-_MODELS = ("engine.model", "policy.engine.model", "annotator.model")
+_MODELS = ("engine.model", "policy.engine.model", "annotator.model", "model.base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,9 @@ def _row(path: Path, one: Written, keys: Sequence[str], scored: bool) -> tuple[C
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a report can be made of it: of what was trained there is none."""
+    """Whether a report can be made of it: of a verifier's training there is none."""
     if not any((folder / name).exists() for name in _RUNS):
         return False
-    return reading.config(folder).get("verb", "verify") in _COLUMNS
+    config = reading.config(folder)
+    verb = config.get("verb", "verify")
+    return config.get("kind") in KINDS if verb == "train" else verb in _COLUMNS

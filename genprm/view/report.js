@@ -133,7 +133,7 @@ async function open(index, step = "", vote = "") {
   }
 }
 
-const KINDS = { verification, curation, rollouts, refinement };
+const KINDS = { verification, curation, rollouts, refinement, training };
 
 function show() {
   const row = data.rows[places.get(state.i)];
@@ -248,6 +248,13 @@ function refinement(item) {
       h("summary", {}, h(`span.node.${round.right}`, {}, h("i", {}, String(number))), h("span.text", {}, [number ? `after round ${number}` : "as given", ...(round.same ? ["unchanged"] : []), ...facts.filter(Boolean)].join(" · ")), h("span.id", {}, round.id)),
       steps);
   });
+}
+
+/** What each policy wrote, the first and the last open. */
+function training(item) {
+  return item.policies.map((one, number) => h("details.branch", number === 0 || number === item.policies.length - 1 ? { open: "" } : {},
+    h("summary", {}, h(`span.node.${one.right}`, {}, h("i", {}, String(number))), h("span.text", {}, `policy ${number} · ${one.right} · answer ${one.answer} · ${one.tokens} tokens`)),
+    h("ol.said", {}, one.steps.map((text, index) => h("li", {}, h("span.index", {}, String(index)), h("span.text", {}, text))))));
 }
 
 const SIGNS = { right: "✓", wrong: "✗", invalid: "?" };

@@ -1,4 +1,5 @@
-"""report.html of a run directory: of a verification, rollouts, a curation or a critique, as its config.yaml says.
+"""report.html of a run directory: of a verification, rollouts, a curation, a critique or a policy's training, as its
+config.yaml says.
 
 No outside resources: the page is one file, and above some megabytes its parts lie beside it (see ``bundle``). All text
 of models, problems and sandboxes is untrusted: templates escape it, the page's script sets it as text, and a content
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genprm.view import curation, reading, refinement, rollouts, verification
+from genprm.view import curation, reading, refinement, rollouts, training, verification
 from genprm.view.bundle import Bundle
 from genprm.view.figures import Score
 
@@ -56,6 +57,8 @@ def write(run_dir: Path) -> Written:
                 text = curation.render(run_dir, title, config, bundle)
             case "critique":
                 text = refinement.render(run_dir, title, config, bundle)
+            case "train":
+                text = training.render(run_dir, title, config, bundle)
             case _:
                 text, totals = verification.render(run_dir, title, config, bundle)
                 score = totals.measured.score if totals.labelled else None
