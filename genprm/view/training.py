@@ -133,7 +133,9 @@ def _entries(run_dir: Path, files: Sequence[str]) -> Iterator[Entry]:
     with reading.indices() as open_index:
         problems = open_index(run_dir, PROBLEMS, problem=str)
         solved = [open_index(run_dir, name, **_SAMPLE) for name in files]
-        for id in solved[0].ids() if solved else ():
+        order = {id: place for place, id in enumerate(problems.ids())}
+        given = sorted(solved[0].ids(), key=lambda id: order.get(id.rpartition("/")[0], len(order))) if solved else ()
+        for id in given:
             lines = [one for index in solved if (one := index.last(id)) is not None]
             problem = problems.last(lines[0].record["problem_id"])
             places = [f"{name}:{line.number}" for name, line in zip(files, lines, strict=False)]
