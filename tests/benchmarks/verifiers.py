@@ -133,6 +133,8 @@ class Bench:
     out: Path
     tokens: int
     rows: Mapping[str, Path]
+    base: str = BASE
+    """A name or a folder."""
 
     def train(self, method: Method, rate: float, seed: int) -> Path:
         """The run of a training."""
@@ -141,7 +143,7 @@ class Bench:
         recipe.parent.mkdir(parents=True, exist_ok=True)
         options = {
             "seed": seed,
-            "model": {"base": BASE},
+            "model": {"base": self.base},
             "max_length": 2048,
             "optimizer": {"kind": "adamw", "learning_rate": rate, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99},
             "schedule": {"kind": "cosine", "warmup_share": 0.05, "floor": 0.02},
