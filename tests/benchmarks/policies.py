@@ -3,7 +3,7 @@
 ``python tests/benchmarks/policies.py --out runs/policies [--scorers genprm-tiny NAME=DIR ...] [--seeds 0,1,2]``
 
 The recipes ``raft-tiny`` and ``grpo-tiny`` are run as they are, once for each reward and seed: with each scorer, with
-right answers alone (outcome) and at random. Held-out problems are solved by the first and the last policy from the same
+right answers alone (outcome) and, where something is selected, at random. Held-out problems are solved by the first and the last policy from the same
 seeds; gains are paired, their intervals resample problems. Run again, it continues.
 """
 
@@ -53,8 +53,9 @@ def arms(methods: Sequence[str], scorers: Sequence[str]) -> list[Arm]:
         place = model or name
         sandbox = ", sandbox: local" if place == "genprm-tiny" else ""
         rewards[name] = f"{{kind: scorer, model: {place}{sandbox}}}"
-    rewards |= {name: f"{{kind: {name}}}" for name in ("outcome", "random")}
-    return [Arm(method, name, reward) for method in methods for name, reward in rewards.items()]
+    controls = {"raft": ("outcome", "random"), "grpo": ("outcome",)}
+    given = {method: rewards | {name: f"{{kind: {name}}}" for name in controls[method]} for method in methods}
+    return [Arm(method, name, reward) for method in methods for name, reward in given[method].items()]
 
 
 @dataclass(frozen=True, slots=True)
