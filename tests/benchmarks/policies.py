@@ -3,8 +3,8 @@
 ``python tests/benchmarks/policies.py --out runs/policies [--scorers genprm-tiny NAME=DIR ...] [--seeds 0,1,2]``
 
 The recipes ``raft-tiny`` and ``grpo-tiny`` are run as they are, once for each reward and seed: with each scorer, with
-right answers alone (outcome) and, where something is selected, at random. Held-out problems are solved by the first and the last policy from the same
-seeds; gains are paired, their intervals resample problems. Run again, it continues.
+right answers alone (outcome) and, where something is selected, at random. Held-out problems are solved by the first and
+the last policy from the same seeds; gains are paired, their intervals resample problems. Run again, it continues.
 """
 
 from __future__ import annotations
