@@ -2,12 +2,12 @@
 
 ``python tests/benchmarks/verifiers.py runs/micro --out runs/verifiers [--tokens 1000000] [--seeds 0,1,2] [--jobs 2]``
 
-RUN is a run of ``recipes/micro.yaml``. All start from genprm-tiny and read the solutions that its stage ``siblings``
-keeps: with the agreed label (generative, direct, head), with what Monte Carlo says (token-hard, -soft, -entropy) or
-with the outcome (orm). Beside them stand a generative model on as many critiques drawn at random, and one on as many
-that agree with the truth. The learning rate of each is chosen on validation problems with the first seed. Tested are
-samples of policy-tiny on test problems, of policy-strong on the same ones, and solutions of the lab in families that no
-model was trained on, where policies solve nothing.
+RUN is a run of ``recipes/micro.yaml``. All start from genprm-tiny (or ``--base``) and read the solutions that its stage
+``siblings`` keeps: with the agreed label (generative, direct, head), with what Monte Carlo says (token-hard, -soft,
+-entropy) or with the outcome (orm). Beside them stand a generative model on as many critiques drawn at random, and one
+on as many that agree with the truth. The learning rate of each is chosen on validation problems with the first seed.
+Tested are samples of policy-tiny on test problems, of policy-strong on the same ones, and solutions of the lab in
+families that no model was trained on, where policies solve nothing.
 Everything runs as commands of genprm, two at once with ``--jobs 2``; run again, it continues.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ from tests.benchmarks.pools import Pool, genprm, pool, sample_tokens
 
 BASE = "genprm-tiny"
 RATES = (0.0005, 0.002)
+LENGTH = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Bench:
         options = {
             "seed": seed,
             "model": {"base": self.base},
-            "max_length": 2048,
+            "max_length": LENGTH,
             "optimizer": {"kind": "adamw", "learning_rate": rate, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99},
             "schedule": {"kind": "cosine", "warmup_share": 0.05, "floor": 0.02},
             **(self._generative(method, seed) if method.generative else self._steps(method)),
@@ -175,6 +177,15 @@ class Bench:
         return run, of.spread(run, run.with_name(run.name + ".jsonl"))
 
 
+def widened(base: str, out: Path) -> str:
+    """A folder with the base and a context that the rows fit into; its places are rotary, so no weight changes."""
+    folder = out / "base"
+    shutil.copytree(resources.model(base), folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": LENGTH}, indent=2))
+    return str(folder)
+
+
 def held_out(out: Path, count: int) -> Pool:
     """Solutions of the lab in the families that are never trained on, one of each problem."""
     records = out / "families.jsonl"
@@ -190,7 +201,7 @@ def read_tokens(method: Method, place: str) -> float:
 
 
 def _base_tokenizer() -> HFTokenizer:
-    """The base model's, with the step tag of the head added, as the training has it."""
+    """genprm-tiny's, with the step tag of the head added, as the training has it."""
     tokenizer = AutoTokenizer.from_pretrained(resources.model(BASE))
     tokenizer.add_special_tokens({"additional_special_tokens": [QWEN.TAG]})
     return HFTokenizer(tokenizer)
@@ -203,9 +214,11 @@ def _slug(method: Method) -> str:
 def main() -> None:
     parser = arguments(__doc__, "runs/verifiers", 1_000_000, 60)
     parser.add_argument("--only", default=None, help="names of methods, by commas; all if not given")
+    parser.add_argument("--base", default=BASE, help="what all start from; policy-tiny has never seen a verdict")
     options = parser.parse_args()
     out: Path = options.out
-    bench = Bench(out, options.tokens, training_rows(options.run, out))
+    rows = training_rows(options.run, out)
+    bench = Bench(out, options.tokens, rows, BASE if options.base == BASE else widened(options.base, out))
     validation = pool("validation", out, problems=options.validation, samples=8, seed=900, split="curate")
     pools = [pool("test", out, problems=options.problems, samples=8, seed=0)]
     pools += [pool("strong", out, problems=options.problems, samples=4, seed=0, policy="policy-strong")]
