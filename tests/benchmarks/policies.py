@@ -4,7 +4,8 @@
 
 The recipes ``raft-tiny`` and ``grpo-tiny`` are run as they are, once for each reward and seed: with each scorer, with
 right answers alone (outcome) and, where something is selected, at random. Held-out problems are solved by the first and
-the last policy from the same seeds; gains are paired, their intervals resample problems. Run again, it continues.
+the last policy from the same seeds, at several temperatures, for a policy can gain by becoming sharper alone; gains are
+paired, their intervals resample problems. Run again, it continues.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ from genprm.records.lines import read_lines
 from tests.benchmarks.measure import across, finish, table
 from tests.benchmarks.pools import genprm
 
+TEMPERATURES = (1.0, 0.6, 0.0)
+"""That held-out problems are solved at: the one of the training, the usual one of inference, and the most probable."""
+SAMPLES = 4
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
@@ -58,46 +62,49 @@ def arms(methods: Sequence[str], scorers: Sequence[str]) -> list[Arm]:
     return [Arm(method, name, reward) for method in methods for name, reward in given[method].items()]
 
 
+Right = dict[str, bool]
+"""Whether each solution is right, by problem and index."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What one training came to."""
 
-    before: dict[str, bool]
-    """Whether each held-out solution is right, by problem and index."""
-    after: dict[str, bool]
+    before: dict[float, Right]
+    """Of the held-out solutions, by temperature."""
+    after: dict[float, Right]
     minutes: float
     reward: tuple[float | None, float | None]
     """Of the policy's samples on problems to train on, at first and at last."""
-    sampled: tuple[float, float]
-    """Share of these that are right, in per cent."""
 
-    @property
-    def gain(self) -> float:
-        return 100 * float(np.mean(list(self.after.values())) - np.mean(list(self.before.values())))
+    def share(self, side: str, temperature: float) -> float:
+        return 100 * float(np.mean(list(getattr(self, side)[temperature].values())))
+
+    def gain(self, temperature: float) -> float:
+        return self.share("after", temperature) - self.share("before", temperature)
 
 
-def read(arm: Arm, run: Path) -> Trained:
-    metrics = json.loads((run / "metrics.json").read_text())
+def solved(policy: str, run: Path, out: Path, temperature: float, seed: int) -> Right:
+    count = SAMPLES if temperature else 1
+    genprm(
+        "rollout", run / "problems.jsonl", "--model", policy, "--samples", count, "--max-samples", count, "--keep", 1,
+        "--k", 1, "--difficulty", "all", "--temperature", temperature, "--max-tokens", 300,
+        "--engine-option", "max_batch=128", "--seed", seed, out=out,
+    )  # fmt: skip
+    found = read_lines(out / "samples.jsonl")
+    return {f"{one['problem_id']}/{one['index']}": one["outcome"] == "correct" for _, one in found}
+
+
+def _rewards(arm: Arm, metrics: Mapping[str, Any]) -> tuple[float | None, float | None]:
     if arm.method == "raft":
-        rounds = metrics["iterations"]
-        places = ("iteration-0/heldout.jsonl", f"iteration-{len(rounds) - 1}/heldout.jsonl")
-        ends = [rounds[place]["sampled"] for place in (1, -1)]
-        sampled = 100 * ends[0]["accuracy"], 100 * ends[1]["accuracy"]
-        reward = ends[0]["reward"], ends[1]["reward"]
-    else:
-        places = ("heldout-before.jsonl", "heldout-after.jsonl")
-        curve = metrics["curve"]
-        tenth = max(1, len(curve) // 10)
-        ends = [curve[:tenth], curve[-tenth:]]
-        sampled = tuple(100 * float(np.mean([line["accuracy"] for line in part])) for part in ends)
-        known = [[line["process_reward"] for line in part if "process_reward" in line] for part in ends]
-        reward = tuple(float(np.mean(part)) if part else None for part in known)
-    before, after = (_right(run / place) for place in places)
-    return Trained(before, after, metrics["minutes"], reward, sampled)
-
-
-def _right(path: Path) -> dict[str, bool]:
-    return {f"{one['problem_id']}/{one['index']}": one["outcome"] == "correct" for _, one in read_lines(path)}
+        first, last = (metrics["iterations"][place]["sampled"]["reward"] for place in (1, -1))
+        return first, last
+    curve = metrics["curve"]
+    tenth = max(1, len(curve) // 10)
+    first, last = (
+        float(np.mean([line["process_reward"] for line in part])) for part in (curve[:tenth], curve[-tenth:])
+    )
+    return first, last
 
 
 def main() -> None:
@@ -106,44 +113,63 @@ def main() -> None:
     chosen = arms(options.methods.split(","), options.scorers)
     jobs = [(arm, seed) for seed in seeds for arm in chosen]
     with ThreadPoolExecutor(options.jobs) as workers:
-        runs = list(workers.map(lambda job: read(job[0], job[0].train(options.out, job[1])), jobs))
-    found = dict(zip(jobs, runs, strict=True))
+        runs = list(workers.map(lambda job: job[0].train(options.out, job[1]), jobs))
+
+        def first(case: tuple[int, float]) -> Right:
+            seed, t = case
+            return solved("policy-tiny", runs[0], options.out / f"before-{seed}-at-{t:g}", t, seed)
+
+        def last(case: tuple[tuple[Arm, int], Path, float]) -> Right:
+            (_, seed), run, t = case
+            return solved(str(run / "model"), run, run.with_name(f"{run.name}-at-{t:g}"), t, seed)
+
+        cases = [(seed, t) for seed in seeds for t in TEMPERATURES]
+        before = dict(zip(cases, workers.map(first, cases), strict=True))
+        ends = [(job, run, t) for job, run in zip(jobs, runs, strict=True) for t in TEMPERATURES]
+        after = dict(zip(((job, t) for job, _, t in ends), workers.map(last, ends), strict=True))
+    found = {}
+    for job, run in zip(jobs, runs, strict=True):
+        arm, seed = job
+        metrics = json.loads((run / "metrics.json").read_text())
+        sides = ({t: before[seed, t] for t in TEMPERATURES}, {t: after[job, t] for t in TEMPERATURES})
+        found[job] = Trained(*sides, metrics["minutes"], _rewards(arm, metrics))
     report(chosen, seeds, found, options)
 
 
-def report(arms: Sequence[Arm], seeds: Sequence[int], found: dict[tuple[Arm, int], Trained], options: Any) -> None:
-    columns = ["method", "reward", "before", "after", "gain", "95 %", "reward of samples", "right samples", "minutes"]
+def report(arms: Sequence[Arm], seeds: Sequence[int], found: Mapping[tuple[Arm, int], Trained], options: Any) -> None:
+    names = {1.0: "T 1", 0.6: "T 0.6", 0.0: "greedy"}
+    columns = ["method", "reward", *(f"{names[t]}: {what}" for t in TEMPERATURES for what in ("before", "gain")),
+               "reward of samples", "minutes"]  # fmt: skip
     lines = []
     for arm in arms:
         own = [found[arm, seed] for seed in seeds]
-        shares = [[100 * float(np.mean(list(side.values()))) for side in (one.before, one.after)] for one in own]
-        lines.append([
-            arm.method, arm.name, *(across([share[side] for share in shares]) for side in (0, 1)),
-            across([one.gain for one in own]), paired(own), _ends([one.reward for one in own], 1, ".3f"),
-            _ends([one.sampled for one in own], 1, ".1f"), across([one.minutes for one in own]),
-        ])  # fmt: skip
+        line: list[object] = [arm.method, arm.name]
+        for t in TEMPERATURES:
+            line.append(across([one.share("before", t) for one in own]))
+            line.append(f"{across([one.gain(t) for one in own])} {paired(own, t)}")
+        lines.append([*line, _ends([one.reward for one in own]), across([one.minutes for one in own])])
     note = (
-        f"{len(seeds)} seeds, mean and standard deviation, per cent of held-out solutions; 95 %: the gain over all "
-        "seeds, problems resampled. Reward and right samples: on the problems trained on, at first and at last."
+        f"{len(seeds)} seeds, mean and standard deviation, per cent of held-out solutions; in brackets the gain over "
+        "all seeds, problems resampled. Reward of samples: on the problems trained on, at first and at last."
     )
     finish(options.out, [table("Policies trained against rewards", columns, lines, note)], {})
 
 
-def paired(runs: Sequence[Trained]) -> str:
+def paired(runs: Sequence[Trained], temperature: float) -> str:
     """The mean gain with its interval: a problem comes with all of its solutions of all seeds."""
     gains: dict[str, list[float]] = {}
     for run in runs:
-        for key, right in run.after.items():
-            gains.setdefault(key.rpartition("/")[0], []).append(100.0 * (right - run.before[key]))
+        for key, right in run.after[temperature].items():
+            gains.setdefault(key.rpartition("/")[0], []).append(100.0 * (right - run.before[temperature][key]))
     values = np.array([gain for own in gains.values() for gain in own])
     problems = [problem for problem, own in gains.items() for _ in own]
     found = mean_interval(values, problems=problems)
     return f"[{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def _ends(pairs: Sequence[tuple[float | None, float | None]], scale: float, form: str) -> str:
-    first, last = ([scale * value for pair in pairs if (value := pair[side]) is not None] for side in (0, 1))
-    return f"{np.mean(first):{form}} to {np.mean(last):{form}}" if first and last else ""
+def _ends(pairs: Sequence[tuple[float | None, float | None]]) -> str:
+    first, last = ([value for pair in pairs if (value := pair[side]) is not None] for side in (0, 1))
+    return f"{np.mean(first):.2f} to {np.mean(last):.2f}" if first and last else ""
 
 
 def arguments() -> argparse.ArgumentParser:
