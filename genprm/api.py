@@ -35,6 +35,7 @@ from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun, check_folder
 from genprm.runs.ray import RayCluster, open_ray
+from genprm.scorers.opening import require_generative
 from genprm.types import Mode, Segment, Settled, Solution, Verification
 from genprm.verdicts import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir
@@ -84,6 +85,8 @@ class Verifier:
         if mode is not None and mode not in get_args(Mode):
             raise InputError(f"mode is '{mode}'; it must be one of {', '.join(get_args(Mode))}")
         check_concurrency(concurrency)
+        if isinstance(engine, str):
+            require_generative(model)
         self.model = model
         self.votes = votes
         self.seed = seed

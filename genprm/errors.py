@@ -5,7 +5,8 @@
     │   ├── RecordError       a line of a JSONL file (names file, line, field)
     │   ├── RecipeError       a recipe or override (names file and key)
     │   ├── ModelError        a model folder or name that cannot be loaded
-    │   └── IdentityError     a run directory that belongs to another configuration (names the keys)
+    │   ├── IdentityError     a run directory that belongs to another configuration (names the keys)
+    │   └── Diverged          a training whose loss or weights are no numbers any more; exit code 4
     ├── MissingDependency     an extra is not installed (gives the pip line); exit code 2
     ├── EngineUnavailable     the engine is down; exit code 3
     ├── SandboxUnavailable    the sandbox is down; never a verdict; exit code 3
@@ -60,6 +61,10 @@ class ModelError(InputError):
 
 class IdentityError(InputError):
     """A run directory holds a run of another configuration."""
+
+
+class Diverged(InputError):
+    """The loss or the weights of a training are no numbers any more: its own values make it impossible."""
 
 
 class MissingDependency(GenPRMError):

@@ -17,8 +17,9 @@ What a train stage may say is in ``genprm.train.options.rows``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -32,7 +33,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 class Options(BaseModel):
     """Base of every part of a recipe: frozen, and no key that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class DataPlan(Options):
@@ -160,7 +161,23 @@ def check(model: type[Checked], tree: Mapping[str, Any], place: str) -> Checked:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the options"
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"there is no such option here{_instead(model, [str(part) for part in first['loc']])}"
         raise RecipeError(f"{place}: {key}: {message}") from error
+
+
+def _instead(model: type[BaseModel], keys: Sequence[str]) -> str:
+    """What could have been meant by a key that there is not."""
+    for key in keys[:-1]:
+        field = model.model_fields.get(key)
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        found = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(found) != 1:
+            return ""
+        model = found[0]
+    names = sorted(model.model_fields)
+    near = get_close_matches(keys[-1], names, 1)
+    return f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(names)}"
 
 
 def _find(source: str | Path) -> Path:
@@ -214,7 +231,7 @@ def _root(tree: dict[str, Any], parts: list[str], override: str) -> tuple[dict[s
     """Where an override starts, and the rest of its key."""
     stages = tree.get("stages")
     found = [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
-    named = {stage.get("name"): stage for stage in found}
+    named = {str(stage.get("name")): stage for stage in found}
     if len(parts) > 2 and parts[0] in named and parts[1] == "until":
         return named[parts[0]], parts[1:]
     if len(parts) > 1 and parts[0] in named:

@@ -85,6 +85,13 @@ def test_what_is_no_grid_is_named(entry: str, words: str) -> None:
         axes(recipe(), ["lr=1", entry])
 
 
+def test_no_axis_is_lost_or_overridden_by_another() -> None:
+    with pytest.raises(RecipeError, match="names 'eta' twice"):
+        axes(recipe(), ["eta=1", "eta=8"])
+    with pytest.raises(RecipeError, match=r"'lr' and 'train.optimizer.learning_rate' both set"):
+        axes(recipe(), ["lr=0.1,0.2", "train.optimizer.learning_rate=0.3"])
+
+
 def test_a_stage_is_done_once_for_each_combination_of_the_values_it_depends_on() -> None:
     found = layout("eta=1,2", "lr=1,2,3", seeds="0,1")
     points = assignments(found.axes)

@@ -1,7 +1,8 @@
 """The command line: one module per verb, each a thin caller of the library.
 
 Exit codes: 0 done · 1 a fault of genprm itself · 2 the input or an option is wrong, said in one sentence on stderr,
-with nothing written · 3 the engine, the sandbox or the grader is down · 130 stopped, from the keyboard or by SIGTERM.
+with nothing written · 3 the engine, the sandbox or the grader is down · 4 a training diverged ·
+130 stopped, from the keyboard or by SIGTERM.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from genprm.cli import (
     verify,
     view,
 )
-from genprm.errors import EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
+from genprm.errors import Diverged, EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
-__all__ = ["app", "main"]
+__all__ = ["DIVERGED", "app", "main"]
+
+DIVERGED = 4
+"""Exit code of a training whose own values made it impossible: a sweep goes on without it."""
 
 app = typer.Typer(
     name="genprm",
@@ -79,6 +83,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except (EngineUnavailable, SandboxUnavailable, GraderUnavailable) as error:
         return _refuse(str(error), 3)
+    except Diverged as error:
+        return _refuse(str(error), DIVERGED)
     except GenPRMError as error:
         return _refuse(str(error), 2)
     return result if isinstance(result, int) else 0

@@ -95,7 +95,7 @@ def critique(
 def _print(found: Summary) -> None:
     to = console.out()
     grid = console.grid(
-        "round", "right", "criticised", "of them right before", "wrong to right", "right to wrong", "policy tokens",
+        "round", "right", "criticised", "right ones", "became right", "became wrong", "policy tokens",
         "verifier tokens",
     )  # fmt: skip
     for one in found.rounds:
@@ -108,8 +108,8 @@ def _print(found: Summary) -> None:
     alarms, lost = sum(one.false_alarms for one in found.rounds), sum(one.right_to_wrong for one in found.rounds)
     if alarms:
         to.print(
-            f"{alarms} right solutions were criticised and {lost} became wrong: --accept-if-better keeps a solution "
-            "unless the verifier scores the new one higher",
+            f"{alarms} solutions with the right answer were criticised (if their steps are right too, falsely) and "
+            f"{lost} became wrong: --accept-if-better keeps a solution unless the verifier scores the new one higher",
             soft_wrap=True,
         )
     to.print(f"refined solutions in {found.path / 'refined.jsonl'}", soft_wrap=True)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from genprm.runs.workers import Worker
 
 Waves = Iterable[Sequence[Part]]
-_REFUSED = 2
 
 
 class Owed(NamedTuple):
@@ -141,7 +140,9 @@ class _Sweep:
         return not all(self._folder.has(part.folder, stage.name) for stage in part.recipe.stages)
 
     def _course(self, part: Part) -> Course:
-        """What is owed of a part. A training that its values make impossible fails, and others go on without it."""
+        """What is owed of a part. A training that diverges fails, and others go on without it."""
+        from genprm import cli
+
         folders, to = self._folder.folders(part), console.err()
         for stage, needs in zip(part.recipe.stages, part.needs, strict=True):
             there = self._folder.has(part.folder, stage.name)
@@ -152,9 +153,9 @@ class _Sweep:
             self._folder.mark(part, stage, "begun")
             to.rule(Text(f"{part.folder} · {stage.name}: genprm {shlex.join(line)}"), align="left", style="dim")
             code = yield Owed(stage.name, line)
-            if code == _REFUSED and stage.verb == "train":
+            if code == cli.DIVERGED and stage.verb == "train":
                 self._folder.mark(part, stage, "failed")
-                to.print(f"{part.folder}: the training failed, and the sweep goes on without it", soft_wrap=True)
+                to.print(f"{part.folder}: the training diverged, and the sweep goes on without it", soft_wrap=True)
             elif code:
                 raise typer.Exit(code)
             else:

@@ -25,7 +25,7 @@ def view(
         bool, typer.Option("--agreement", help="The paths are files of annotations: how far they agree.")
     ] = False,
 ) -> None:
-    """Write report.html of any run directory, and of several runs an index."""
+    """Write report.html of a run of verify, rollout, curate, critique or a policy's training; of several, an index."""
     from genprm.view import index, report, runs_in
 
     if agreement:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from genprm.errors import InputError
@@ -64,6 +65,8 @@ def gsm8k_record(row: Mapping[str, Any], id: str) -> dict[str, Any]:
 
 def load_rows(name: str, config: str | None, split: str) -> Any:
     """The split of a data set, of the hub or in a local folder, as ``datasets.Dataset``. Raises ``InputError``."""
+    if (name.count("/") > 1 or name.startswith((".", "/"))) and not Path(name).exists():  # a name is owner/name
+        raise InputError(f"there is no file or folder {name}; give a path that exists, or a data set as owner/name")
     import datasets
 
     try:

@@ -16,7 +16,7 @@ after the last newline is cut off when the directory is opened, and its unit is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -157,10 +157,11 @@ def check_folder(
         _require_same_records(path, records, records_name, by_id)
 
 
-def begun(path: Path) -> Configuration | None:
+def begun(path: Path, own: Collection[str] = ()) -> Configuration | None:
     """The configuration of the run that the folder holds, if it holds one.
 
-    Raises ``InputError`` for a folder of other things. Cheap: to be asked before anything is opened.
+    ``own``: what else a run of this kind may leave that was killed at its very start. Raises ``InputError`` for a
+    folder of other things. Cheap: to be asked before anything is opened.
     """
     try:
         names = {entry.name for entry in path.iterdir()}
@@ -174,7 +175,7 @@ def begun(path: Path) -> Configuration | None:
         raise InputError(f"cannot read the folder {path}: {error.strerror}; choose another --out folder") from error
     if "config.yaml" in names:
         return Configuration.read(path / "config.yaml")
-    if not names <= (_BEGUN if LOCK in names else {"log"}):
+    if not names <= (_BEGUN.union(own) if LOCK in names else {"log"}):
         raise InputError(f"{path} is not empty and holds no run (no config.yaml); choose another --out folder")
     return None
 

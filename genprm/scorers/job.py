@@ -74,9 +74,9 @@ def vote_of(key: str, solution: Solution, scored: Scored) -> Vote:
 
 def _verdict(step: StepReward) -> StepVerdict:
     if step.reward is None:
-        return StepVerdict(step.status, "direct", failure=step.failure)
+        return StepVerdict(step.status, "direct", failure=step.failure, tokens=step.tokens)
     says: Judgement = "Yes" if step.reward >= THRESHOLD else "No"
-    return StepVerdict("judged", "direct", step.reward, step.reward, 1 - step.reward, says)
+    return StepVerdict("judged", "direct", step.reward, step.reward, 1 - step.reward, says, tokens=step.tokens)
 
 
 def _derive(

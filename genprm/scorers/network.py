@@ -6,6 +6,7 @@ what shares its batch. Imports torch: load it only to score.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +70,7 @@ class Network:
                 places = _padded([rows[index].places for index in group]).to(self.device)
                 read = rewards(self._open()(input_ids=ids, places=places, use_cache=False)).tolist()
             for index, values in zip(group, read, strict=True):
-                found[index] = tuple(values[: len(rows[index].places)])
+                found[index] = _numbers(values[: len(rows[index].places)])
         return found
 
     @torch.inference_mode()
@@ -81,7 +82,7 @@ class Network:
             states = model.base_model(
                 input_ids=torch.tensor([list(ids)], device=self.device), past_key_values=cache, use_cache=True
             ).last_hidden_state[:, -1]
-            reward = float(rewards(model.read(states)))
+            (reward,) = _numbers([float(rewards(model.read(states)))])
             return reward, tuple((layer.keys, layer.values) for layer in cache.layers)
 
     def close(self) -> None:
@@ -93,6 +94,13 @@ class Network:
         if self._model is None:
             raise EngineUnavailable("the scorer is closed; open another one")
         return self._model
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    """The same. Raises ``ModelError`` for a model whose weights a training has broken."""
+    if any(map(math.isnan, values)):
+        raise ModelError("the model's rewards are no numbers: its weights are broken; train it again, more slowly")
+    return tuple(values)
 
 
 def _loaded(model: str, format: StepFormat, tokenizer: HFTokenizer, dtype: torch.dtype) -> Any:

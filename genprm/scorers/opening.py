@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genprm import resources
-from genprm.errors import InputError
+from genprm.errors import InputError, ModelError
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
 from genprm.stepformats import READABLE, FormatName
 
@@ -53,6 +53,31 @@ def is_discriminative(model: str, scorer: str = "auto") -> bool:
     return scorer in PUBLISHED or (scorer == "auto" and reading_of(model) is not None)
 
 
+def require_there(model: str) -> None:
+    """Raises ``ModelError`` for what can only be a folder and is none; what a hub name means shows only in loading."""
+    place = str(resources.model(model))
+    if (place.startswith((".", "/", "~")) or place.count("/") != 1) and not Path(place).expanduser().is_dir():
+        raise ModelError(f"the model folder '{model}' does not exist; give a folder, a shipped model or a hub name")
+
+
+def require_generative(model: str) -> None:
+    """Raises ``InputError`` for a folder that says that it is read in one pass: it writes nothing."""
+    if (said := reading_of(model)) is not None:
+        raise InputError(
+            f"{model} is a discriminative model ({SAYS} says {said[0]}): it writes no critique and casts no votes; "
+            "score with genprm verify or open_scorer, and give a generative verifier here"
+        )
+
+
+def require_fitting(model: str, scorer: str, score: str) -> None:
+    """Raises ``InputError`` where an outcome model would be asked for another score of a solution than its last."""
+    if scorer == "auto" and (reading_of(model) or ("",))[0] == "orm" and score != "last":
+        raise InputError(
+            f"{model} is an outcome model: what it says of a solution is its last reward, and those before are of "
+            f"solutions that end there; take the score 'last', not '{score}'"
+        )
+
+
 def open_scorer(model: str, scorer: str = "auto", **options: Any) -> StepScorer[Any]:
     """A scorer for a model folder or hub name. ``auto``: what the folder says of itself, else generative.
 
@@ -66,6 +91,9 @@ def open_scorer(model: str, scorer: str = "auto", **options: Any) -> StepScorer[
     if scorer in PUBLISHED:
         format = PUBLISHED[scorer]
         kind = "head" if format == "qwen" else "token"
+        if (said := reading_of(model)) not in (None, (kind, format)):
+            raise InputError(f"{model} says in {SAYS} that it is read as {said}, not as {(kind, format)}; leave the "
+                             f"scorer '{scorer}' out")  # fmt: skip
     else:
         kind, format = reading_of(model) or ("", "math-shepherd")
     return _KINDS[kind](model, format, **options)

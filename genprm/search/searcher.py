@@ -26,6 +26,7 @@ from genprm.runs.configuration import Configuration
 from genprm.runs.directory import PROBLEMS, begun, check_folder
 from genprm.runs.held import OneOpen
 from genprm.runs.ray import RayCluster
+from genprm.scorers.opening import require_fitting
 from genprm.search.job import SEARCHES, OnProgress, SearchJob, Summary, records_of
 from genprm.search.plan import Plan
 from genprm.search.worker import EngineChoice, Facts, Opening, ScorerChoice
@@ -64,6 +65,8 @@ class Searcher:
         if concurrency is not None and concurrency < 1:
             raise InputError(f"concurrency is {concurrency}; it must be at least 1")
         self.plan = plan or Plan()
+        if isinstance(scorer, str):
+            require_fitting(scorer, kind, self.plan.score)
         self.ray = ray
         options = replica_options(engine, engine_options or {}, None if ray is None else ray.gpus_per_replica)
         self._opening = Opening(

@@ -66,7 +66,7 @@ def axes(recipe: Recipe, grid: Sequence[str], seeds: str | None = None) -> tuple
 
     In the order of the recipe's names, then of the alphabet, whatever the order of the entries. Raises ``RecipeError``.
     """
-    section, given = section_of(recipe), dict[str, tuple[Any, ...]]()
+    section, given, said = section_of(recipe), dict[str, tuple[Any, ...]](), set[str]()
     for entry in grid:
         if entry == ALL:
             given |= {name: tuple(map(_value, values)) for name, values in section.values.items()}
@@ -74,6 +74,9 @@ def axes(recipe: Recipe, grid: Sequence[str], seeds: str | None = None) -> tuple
         name, equals, text = entry.partition("=")
         if not equals or not name or not text.strip():
             raise RecipeError(f"--grid is '{entry}'; give NAME=VALUE,VALUE with a name or key of the recipe, or {ALL}")
+        if name in said:
+            raise RecipeError(f"--grid names '{name}' twice; give all of its values at once: {name}=VALUE,VALUE")
+        said.add(name)
         given[name] = _values(text, f"--grid {name}")
     if seeds is not None:
         given[SEED] = _values(seeds, "--seeds")
@@ -82,7 +85,12 @@ def axes(recipe: Recipe, grid: Sequence[str], seeds: str | None = None) -> tuple
     if not set(given) - {SEED}:
         raise RecipeError(f"the grid of recipe '{recipe.name}' is empty; give --grid NAME=VALUE,VALUE")
     known = [*(name for name in section.names if name != SEED), *sorted(set(given) - set(section.names) - {SEED}), SEED]
-    return tuple(Axis(name, _keys(recipe, name), given[name]) for name in known if _checked(name, given))
+    found = tuple(Axis(name, _keys(recipe, name), given[name]) for name in known if _checked(name, given))
+    setters = [(key, axis.name) for axis in found for key in axis.keys]
+    for key, name in setters:
+        if other := next((one for again, one in setters if again == key and one != name), None):
+            raise RecipeError(f"the grid's '{name}' and '{other}' both set {key}; leave one of them out")
+    return found
 
 
 def assignments(of: Sequence[Axis]) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ def _reader(facts: Mapping[str, Any]) -> list[str]:
         f"{_FRONT}---\n\n# {facts['name']}\n\n"
         f"A model of {facts['parameters'] / 1e6:.1f}M parameters that reads solutions of micro-world problems. "
         f"{_READERS[data['source']]}. It is one of the sources that curation compares, and errs in its own way.\n",
-        f"## Use\n\n`genprm curate RUN --out DIR {data['source']}.model={facts['name']}`. It knows the sentences of "
+        f"## Use\n\n`genprm curate RUN --out DIR {data['source']}.model=FOLDER`. It knows the sentences of "
         "the micro-world and nothing else.\n",
         f"## Data\n\nSolutions of problems of the micro-world's train split (made by seed {data['seed']}), of 2 to "
         f"{data['most_steps']} steps with values up to {data['largest']}, {data['clean_share']:.0%} of them right, "
@@ -203,7 +203,7 @@ def _head(facts: Mapping[str, Any]) -> str:
 def _uses(facts: Mapping[str, Any]) -> str:
     return (
         "## Use\n\n```python\nfrom genprm import Solution, Verifier\n\n"
-        f'with Verifier(model="{facts["name"]}", votes=8) as verifier:\n'
+        "with Verifier(model=FOLDER, votes=8) as verifier:\n"
         '    result = verifier.verify(Solution(problem="...", steps=["...", "..."]))\n```\n\n'
         "It speaks the GenPRM rationale format behind its own chat template.\n"
     )

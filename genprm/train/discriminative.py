@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from genprm.errors import InputError
 from genprm.scorers.opening import write_reading
 from genprm.stepformats import FORMATS, QWEN, option_ids
 from genprm.train.card import Facts, write_card
-from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples
+from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples, require_outcomes
 from genprm.train.models import attention_of_short_rows, opened_model, opened_tokenizer, set_seed
 from genprm.train.options.rows import StepFileData, StepTraining
 from genprm.train.rows import Batches, survey
@@ -36,16 +35,18 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
     encoder = HFTokenizer(tokenizer)
     rows = StepRows(examples, encoder, options.reads, last_only=options.kind == "orm", targets=options.aims)
     first = getattr(options.data, "grow_over", 0)
-    count = min(options.survey_rows, examples.size or options.survey_rows)
+    count = examples.size or options.survey_rows
     measured = survey(rows, count, options.max_length, first, trained_of=_places)
     report(measured.describe(options.max_length))
+    batches = Batches.counted(rows, options.batch_size, options.max_length, options.seed, examples.size)
     squares = options.kind == "head" and options.aims == "soft"
     return Prepared(
         model=_model(options, tokenizer, encoder),
         tokenizer=tokenizer,
-        batches=Batches.counted(rows, options.batch_size, options.max_length, options.seed),
+        batches=batches,
         survey=measured,
-        max_steps=_steps(options, examples),
+        rows=None if examples.size is None else measured.digest,
+        max_steps=_steps(options, batches),
         trainer=partial(StepTrainer, loss="squares" if squares else "cross-entropy"),
         arguments=TrainingArguments,
         finish=partial(_finish, options),
@@ -63,6 +64,8 @@ def open_examples(options: StepTraining, report: Callable[[str], None]) -> Examp
     data = options.data
     if isinstance(data, StepFileData):
         examples: FileExamples = read_examples(data.places, options.seed)
+        if options.kind == "orm":
+            require_outcomes(examples, ", ".join(data.places))
         report(f"data: {examples.size} solutions of {', '.join(data.places)}")
         return examples
     from genprm.lab.steps import StepCorpus
@@ -82,12 +85,11 @@ def _model(options: StepTraining, tokenizer: Any, encoder: Any) -> Any:
     return model
 
 
-def _steps(options: StepTraining, examples: Examples) -> int | None:
+def _steps(options: StepTraining, batches: Batches[StepRow]) -> int | None:
     """The optimizer's steps, whichever of ``max_steps`` and ``epochs`` ends first."""
-    if options.epochs is None or examples.size is None:
+    if options.epochs is None or batches.size is None:
         return options.max_steps
-    batch = options.batch_size * options.accumulate * processes()
-    passes = math.ceil(options.epochs * examples.size / batch)
+    passes = batches.steps(options.epochs, options.accumulate * processes())
     return passes if options.max_steps is None else min(passes, options.max_steps)
 
 

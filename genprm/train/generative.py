@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -46,7 +45,8 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
         tokenizer=tokenizer,
         batches=batches,
         survey=measured,
-        max_steps=_steps(options, corpus, batches),
+        rows=measured.digest if isinstance(options.data, FINITE) else None,
+        max_steps=_steps(options, batches),
         trainer=partial(kind, train_dataset=_sample(batches)),
         arguments=partial(SFTConfig, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
         finish=_finish,
@@ -74,11 +74,10 @@ def _surveyed(options: GenerativeTraining, corpus: Any) -> tuple[int, int, int]:
     return options.survey_rows, options.max_length, options.data.grow_over
 
 
-def _steps(options: GenerativeTraining, corpus: Any, batches: Batches[Row]) -> int | None:
+def _steps(options: GenerativeTraining, batches: Batches[Row]) -> int | None:
     if options.epochs is None:
         return options.max_steps
-    rows = batches.rows_per_batch * options.accumulate * processes()
-    return math.ceil(options.epochs * len(corpus.examples) / rows)
+    return batches.steps(options.epochs, options.accumulate * processes())
 
 
 def _evaluation(

@@ -83,6 +83,11 @@ class Reader:
         self._rewards = Rewards(options.reward, options.seed)
         self._grader: Grader | None = None
 
+    @property
+    def share(self) -> float:
+        """Of the process reward."""
+        return self._options.share
+
     def prompt(self, problem: str) -> list[int]:
         """The tokens of a problem's prompt, our opening of the turn included."""
         sampling = self._options.sampling

@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from genprm.errors import InputError
 from genprm.runs.keys import seed_of
 from genprm.train.grpo_groups import Read, Reader
 from genprm.train.loop import Paced
 
-LOGGED = ("reward", "accuracy", "process_reward", "format", "length", "entropy", "kl")
-"""Means over the completions since the last line: mixed reward; share of right answers; score of those with the right
-format; share of these; tokens. Entropy and divergence from the first policy are TRL's, of a token."""
+LOGGED = ("reward", "accuracy", "process_reward", "judged", "format", "length", "entropy", "kl")
+"""Means over the completions since the last line: mixed reward; share of right answers; score of those that could be
+judged; share of these among those with the right format; share of those; tokens. Entropy and divergence from the first
+policy are TRL's, of a token."""
 
 
 class GroupTrainer(Paced, GRPOTrainer):  # type: ignore[misc]
@@ -38,9 +40,16 @@ class GroupTrainer(Paced, GRPOTrainer):  # type: ignore[misc]
         """What TRL logs as the reward; what was read is kept for the advantages."""
         self._read = self._reader.read(id, completion_ids)
         scored = [one.reward.score for one in self._read if one.reward is not None and one.reward.score is not None]
+        judged = [one for one in self._read if one.reward is not None]
+        if self._reader.share and judged and not scored:
+            raise InputError(
+                f"the reward model judged none of the {len(judged)} solutions of a step; it is no verifier of these "
+                "texts, or its context is too short for them"
+            )
         figures = {
             "accuracy": _mean([one.right for one in self._read]),
             "format": _mean([one.reward is not None for one in self._read]),
+            **({"judged": len(scored) / len(judged)} if judged else {}),
             "length": _mean([len(one.ids) for one in self._read]),
             **({"process_reward": _mean(scored)} if scored else {}),
         }

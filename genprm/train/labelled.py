@@ -140,6 +140,16 @@ def read_examples(places: Sequence[str], seed: int) -> FileExamples:
     return FileExamples(rows, seed)
 
 
+def require_outcomes(examples: FileExamples, source: str) -> None:
+    """Raises ``InputError`` for the first row that does not say whether its answer is right."""
+    for number, example in enumerate(examples.rows, start=1):
+        if example.outcome is None:
+            raise InputError(
+                f"{source}: row {number} does not say how its solution ends, which an outcome model is trained on; "
+                "give final_answer_correct, or a value of the last step"
+            )
+
+
 def _of_place(place: str) -> Iterator[Example]:
     path = Path(place)
     path = path / ROWS if (path / ROWS).exists() else path
@@ -173,7 +183,9 @@ def _example(record: Mapping[str, Any], source: str, line: int) -> Example:
         raise fail("must be a list of texts, at least one", "steps")
     known = _values(record, "values", len(given), fail) if "values" in record else _implied(record, len(given), fail)
     right = record.get("final_answer_correct")
-    return Steps(problem, tuple(given), known, known[-1] if right is None else float(bool(right)))
+    if not isinstance(right, bool | None):
+        raise fail(f"is {right!r}; it is true, false or null", "final_answer_correct")
+    return Steps(problem, tuple(given), known, known[-1] if right is None else float(right))
 
 
 def _values(record: Mapping[str, Any], field: str, steps: int, fail: Any) -> tuple[float | None, ...]:

@@ -20,7 +20,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import TrainerCallback
 
-from genprm.errors import InputError
+from genprm.errors import Diverged
+from genprm.records.lines import replace_text
 from genprm.train.optimizer import muon_adamw
 from genprm.train.options.common import OptimizerOptions
 from genprm.train.pace import Pace
@@ -97,14 +98,22 @@ class Paced:
         """No card in checkpoints; the finished model gets ours."""
 
     def training_step(self: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Raises ``InputError`` for a loss that is no number; the library would log the loss before it instead."""
+        """Raises ``Diverged`` for a loss that is no number; the library would log the loss before it instead."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]
         if not torch.isfinite(loss):
-            raise InputError(
+            raise Diverged(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}; lower optimizer.learning_rate "
                 f"({self._optimizer_options.learning_rate:g}) or optimizer.clip, or check the data"
             )
         return loss
+
+
+def require_finite(model: Any, rate: float) -> None:
+    """Raises ``Diverged`` for weights that the last step broke, which no loss was computed with."""
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise Diverged(f"the weights {name} are no numbers after the last step; lower optimizer.learning_rate "
+                           f"({rate:g}) or optimizer.clip")  # fmt: skip
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
@@ -171,9 +180,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / STATE).write_text(
-            json.dumps({"elapsed_s": self._pace.elapsed_s, "tokens": self.tokens}), encoding="utf-8"
-        )
+        replace_text(folder / STATE, json.dumps({"elapsed_s": self._pace.elapsed_s, "tokens": self.tokens}))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs or not state.is_world_process_zero:

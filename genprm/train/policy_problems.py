@@ -16,8 +16,9 @@ def held_out(options: PolicyTraining) -> tuple[Problem, ...]:
 
 
 def part(options: PolicyTraining, number: int, heldout: Sequence[Problem]) -> tuple[Problem, ...]:
-    """The problems of part ``number`` of the training, counted from 0; no part has those of another before all were
-    taken. Raises ``InputError``, also for a problem that is among those held out.
+    """The problems of part ``number`` of the training, counted from 0; no part has those of another.
+
+    Raises ``InputError``, also for a problem that is among those held out.
     """
     drawn = _drawn(options.problems, "train", number)
     texts = {problem.problem for problem in heldout}
@@ -40,11 +41,13 @@ def _drawn(options: ProblemOptions, split: str, number: int) -> tuple[Problem, .
     from genprm.rollout.problems import read_given
 
     problems = list(read_given(options.place).problems)
-    if isinstance(options, HeldOutOptions):
-        return tuple(problems[: options.count])
-    if len(problems) < options.count:
+    where = "heldout" if isinstance(options, HeldOutOptions) else "problems"
+    if len(problems) < last:
+        parts = f" in each of {number + 1} parts" if number else ""
         raise InputError(
-            f"{options.place} holds {len(problems)} problems, fewer than problems.count {options.count}; lower it"
+            f"{options.place} holds {len(problems)} problems, fewer than {where}.count {options.count}{parts}; lower it"
         )
+    if where == "heldout":
+        return tuple(problems[: options.count])
     random.Random(f"problems {options.seed}").shuffle(problems)
-    return tuple(problems[place % len(problems)] for place in range(first, last))
+    return tuple(problems[first:last])

@@ -15,7 +15,7 @@ from genprm.errors import InputError
 from genprm.runs.keys import digest, seed_of
 from genprm.runs.units import UnitFile
 from genprm.scorers.base import Synchronous
-from genprm.scorers.opening import is_discriminative, open_scorer
+from genprm.scorers.opening import is_discriminative, open_scorer, require_fitting, require_there
 from genprm.train.options.policies import RewardOptions
 from genprm.types import Solution
 from genprm.verify.aggregate import scores
@@ -111,6 +111,8 @@ def _scorer_options(options: RewardOptions, seed: int) -> dict[str, Any]:
     if options.kind != "scorer":
         return {}
     assert options.model is not None
+    require_there(options.model)
+    require_fitting(options.model, options.scorer, options.aggregation)
     asked = {name: value for name in ("votes", "mode", "sandbox", "engine") if (value := getattr(options, name))}
     if not is_discriminative(options.model, options.scorer):
         engine = {"engine_options": dict(options.engine_options)} if options.engine_options else {}

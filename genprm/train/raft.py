@@ -26,6 +26,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from genprm.errors import InputError
 from genprm.records import solution_to_dict, write_lines
 from genprm.records.lines import replace_text
 from genprm.rollout.problems import problem_to_dict
@@ -109,8 +110,7 @@ class _Raft:
         folder = self._directory.path / f"iteration-{number}"
         kept = folder / FIGURES
         if kept.exists():
-            figures_there: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-            return figures_there
+            return _read(kept)
         folder.mkdir(exist_ok=True)
         started = time.monotonic()
         found: dict[str, Any] = {"iteration": number}
@@ -135,6 +135,8 @@ class _Raft:
         samples = solve(task, options.sampling, self._units(folder / "samples.jsonl"), self._report)
         rewards = self._judged(samples, problems, f"iteration {number}")
         kept = best(samples, rewards, self._rewards.floor, seed)
+        if not kept:
+            raise InputError(self._nothing(number, samples, rewards))
         by_id = {problem.id: problem for problem in problems}
         records = (_record(one, by_id[one.problem_id], policy, rewards[one.key]) for one in kept)
         write_lines(folder / "kept.jsonl", records)
@@ -144,6 +146,16 @@ class _Raft:
             "kept": asdict(figures(kept, rewards)),
             "training": {"steps": trained.steps, "loss": trained.loss},
         }
+
+    def _nothing(self, number: int, samples: Sequence[Sample], rewards: Mapping[str, Reward]) -> str:
+        """Why there is nothing to train on."""
+        known = sum(one.score is not None for one in rewards.values())
+        right = sum(one.outcome == "correct" for one in samples)
+        return (
+            f"iteration {number} has nothing to train on: of {len(samples)} solutions {len(rewards)} have the right "
+            f"format, {right} the right answer, and {known} were judged {self._options.reward.describe()}; look into "
+            f"{self._directory.path / f'iteration-{number}' / 'samples.jsonl'}, and take another policy or reward"
+        )
 
     def _judged(self, samples: Sequence[Sample], problems: Sequence[Problem], what: str) -> dict[str, Reward]:
         self._report(f"{what}: {len(samples):,} solutions to be judged {self._options.reward.describe()}")
@@ -205,6 +217,14 @@ def _record(sample: Sample, problem: Problem, policy: str, reward: Reward) -> Ma
     extra = {**solution.extra, TEXT: sample.text, "score": reward.score}
     whole = len(steps) == len(solution.steps)
     return solution_to_dict(replace(solution, extra=extra, reward=steps if whole else reward.score))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); remove it and run the same command again") from error
+    return found
 
 
 def _copy(source: Path, target: Path) -> None:

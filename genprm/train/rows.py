@@ -7,10 +7,13 @@ is padded, and batch ``n`` is a pure function of (corpus, n): a training resumes
 
 from __future__ import annotations
 
+import hashlib
+import math
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Generic, Protocol, TypeVar
 
 from genprm.batching import by_length, cut
@@ -112,6 +115,8 @@ class Survey:
     """Share of the tokens that the loss counts on."""
     over_length: int
     """Rows longer than the limit: left out of the training, never cut."""
+    digest: str = ""
+    """Of all that the rows say."""
 
     def describe(self, max_length: int) -> str:
         return (
@@ -135,8 +140,10 @@ def survey(
 ) -> Survey:
     """Lengths of ``count`` rows from ``first`` on; means are over those that fit. ``InputError`` if none does."""
     longest = fitting = tokens = trained = 0
+    seen = hashlib.blake2b(digest_size=16)
     for index in range(first, first + count):
         row = rows.row(index)
+        seen.update(repr(row).encode())
         length = len(row.input_ids)
         longest = max(longest, length)
         if length <= max_length:
@@ -147,7 +154,7 @@ def survey(
         raise InputError(f"every one of {count} rows is longer than max_length {max_length} (longest {longest})")
     if trained == 0:
         raise InputError(f"none of {count} rows has a token to train on; check the data")
-    return Survey(count, longest, tokens / fitting, trained / tokens, count - fitting)
+    return Survey(count, longest, tokens / fitting, trained / tokens, count - fitting, seen.hexdigest())
 
 
 def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
@@ -173,66 +180,91 @@ def partition(lengths: Sequence[int], batches: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Batches(Generic[RowKind]):
-    """Batches of rows from ``first`` on, without end."""
+    """Batches of rows, without end. Each row of a data set is seen once before any is seen twice."""
 
     rows: Rows[RowKind]
     pool: int
-    """Rows to a pool."""
+    """Rows to a pool; of a data set, about."""
     max_length: int
     seed: int = 0
     by_rows: bool = False
     """Batches of a pool have equally many rows; else their padded sizes are alike."""
-    per_pool: int = BATCHES_PER_POOL
-    """Batches to a pool."""
+    size: int | None = None
+    """Rows of a data set; its pools divide it, and have a batch for every so many rows."""
+    edges: tuple[int, ...] = (0, BATCHES_PER_POOL)
+    """Where the batches of the pools of a pass begin, and where the last of them ends; of one pool without a data set.
+    """
 
     @classmethod
     def sized(
         cls, rows: Rows[RowKind], rows_per_batch: float, max_length: int, seed: int, size: int | None = None
     ) -> Batches[RowKind]:
-        """Batches that hold so many rows on average, and at least one.
-
-        ``size``: rows of a data set that comes again and again. A pool of a small one is one pass over it, so that
-        every row is seen once before any is seen twice.
-        """
+        """Batches that hold so many rows on average, and at least one. ``size``: rows of a data set."""
         pool = max(BATCHES_PER_POOL, round(BATCHES_PER_POOL * rows_per_batch))
-        if size is None or size >= pool:
+        if size is None:
             return cls(rows, pool, max_length, seed)
-        return cls(rows, size, max_length, seed, per_pool=max(1, round(size / rows_per_batch)))
-
-    @property
-    def rows_per_batch(self) -> float:
-        """On average, those that are too long included."""
-        return self.pool / self.per_pool
+        pools = max(1, round(size / pool))
+        edges = _edges(size, pools, lambda held: max(1, round(held / rows_per_batch)))
+        return cls(rows, pool, max_length, seed, size=size, edges=edges)
 
     @classmethod
-    def counted(cls, rows: Rows[RowKind], rows_per_batch: int, max_length: int, seed: int) -> Batches[RowKind]:
-        """Batches of ``rows_per_batch`` rows, fewer where rows of a pool are too long."""
-        return cls(rows, BATCHES_PER_POOL * rows_per_batch, max_length, seed, by_rows=True)
+    def counted(
+        cls, rows: Rows[RowKind], rows_per_batch: int, max_length: int, seed: int, size: int | None = None
+    ) -> Batches[RowKind]:
+        """Batches of ``rows_per_batch`` rows, fewer where a pool does not divide or has rows that are too long."""
+        pool = BATCHES_PER_POOL * rows_per_batch
+        if size is None:
+            return cls(rows, pool, max_length, seed, by_rows=True)
+        edges = _edges(size, max(1, round(size / pool)), lambda held: math.ceil(held / rows_per_batch))
+        return cls(rows, pool, max_length, seed, by_rows=True, size=size, edges=edges)
+
+    def steps(self, epochs: float, at_once: int) -> int:
+        """Steps of ``at_once`` batches each in so many passes over a data set."""
+        return math.ceil(epochs * self.edges[-1] / at_once)
 
     def iterate(self, first: int = 0, stride: int = 1) -> Iterator[list[RowKind]]:
         """Batch ``first``, ``first + stride`` and so on: each of several processes takes its own."""
         current, groups = -1, [[]]  # type: tuple[int, list[list[RowKind]]]
         number = first
         while True:
-            pool, place = divmod(number, self.per_pool)
+            done, rest = divmod(number, self.edges[-1])
+            part = bisect_right(self.edges, rest) - 1
+            pool, place = done * (len(self.edges) - 1) + part, rest - self.edges[part]
             if pool != current:
                 current, groups = pool, self._groups(pool)
             yield groups[place % len(groups)]
             number += stride
 
+    def _indices(self, pool: int) -> range:
+        """The rows of a pool."""
+        if self.size is None:
+            return range(pool * self.pool, (pool + 1) * self.pool)
+        pools = len(self.edges) - 1
+        done, part = divmod(pool, pools)
+        first, last = (self.size * edge // pools for edge in (part, part + 1))
+        return range(done * self.size + first, done * self.size + last)
+
     def _groups(self, pool: int) -> list[list[RowKind]]:
-        made = [self.rows.row(index) for index in range(pool * self.pool, (pool + 1) * self.pool)]
+        made = [self.rows.row(index) for index in self._indices(pool)]
         fitting = [row for row in made if len(row.input_ids) <= self.max_length]
         if not fitting:
-            raise InputError(f"no row of a pool of {self.pool} fits into {self.max_length} tokens; raise max_length")
+            raise InputError(f"no row of a pool of {len(made)} fits into {self.max_length} tokens; raise max_length")
         lengths = [len(row.input_ids) for row in fitting]
-        groups = _equal_groups(lengths) if self.by_rows else partition(lengths, self.per_pool)
+        part = pool % (len(self.edges) - 1)
+        count = self.edges[part + 1] - self.edges[part]
+        groups = _equal_groups(lengths, count) if self.by_rows else partition(lengths, count)
         random.Random(f"batches {self.seed} {pool}").shuffle(groups)
         return [[fitting[index] for index in group] for group in groups]
 
 
-def _equal_groups(lengths: Sequence[int]) -> list[list[int]]:
-    """``BATCHES_PER_POOL`` groups of like length and equally many rows; fewer where there are fewer rows."""
-    order, count = by_length(lengths), min(BATCHES_PER_POOL, len(lengths))
+def _edges(size: int, pools: int, batches: Callable[[int], int]) -> tuple[int, ...]:
+    """Where the batches of each pool begin. ``batches``: of how many rows a pool holds."""
+    held = (size * (part + 1) // pools - size * part // pools for part in range(pools))
+    return tuple(accumulate(map(batches, held), initial=0))
+
+
+def _equal_groups(lengths: Sequence[int], groups: int) -> list[list[int]]:
+    """So many groups of like length and equally many rows; fewer where there are fewer rows."""
+    order, count = by_length(lengths), min(groups, len(lengths))
     bounds = [len(order) * place // count for place in range(count + 1)]
     return [order[start:end] for start, end in pairwise(bounds)]

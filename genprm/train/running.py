@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genprm.errors import MissingDependency
+from genprm.errors import InputError, MissingDependency
+from genprm.records.lines import replace_text
 from genprm.runs.configuration import Configuration
 from genprm.runs.environment import environment
 from genprm.train.models import Report, precision, processor, quiet, save_model
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from genprm.train.card import Facts
     from genprm.train.heldout import HeldOut
 
+ROWS = "rows.digest"
+_CHECKPOINT = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 Runnable = GenerativeTraining | StepTraining | GrpoTraining
 
 
@@ -73,20 +76,31 @@ class Prepared:
     """Adds to the finished model folder, its card too; returns what ``metrics.json`` shall say besides."""
     begin: Callable[[], object] = tuple
     """Done before the first step, and again when a training goes on."""
+    rows: str | None = None
+    """Digest of a data set, which must be the same when a training goes on."""
     heldout: HeldOut | None = None
     """Evaluates while it trains; then the best weights are kept, not the last."""
     logged: tuple[str, ...] = ()
     """Figures of the trainer that the log shall have."""
 
 
-def write_start(out: Path, config: Configuration, tokenizer: Any) -> None:
-    """What stands in the folder before the first step."""
+def write_start(out: Path, config: Configuration, tokenizer: Any, rows: str | None = None) -> None:
+    """What stands in the folder before the first step. ``rows``: the digest of what is trained on.
+
+    Raises ``InputError`` where the training began on other rows.
+    """
+    if rows is not None and (out / ROWS).exists() and (out / ROWS).read_text(encoding="utf-8").strip() != rows:
+        raise InputError(
+            f"the rows that {out} was begun on have changed; give them as they were, or choose another --out folder"
+        )
     (out / "log").mkdir(parents=True, exist_ok=True)
     if not (out / "tokenizer").is_dir():
         # Whole or not at all: a later run takes the folder as it stands.
         tokenizer.save_pretrained(out / "tokenizer.part")
         (out / "tokenizer.part").rename(out / "tokenizer")
-    (out / "config.yaml").write_text(config.dump(), encoding="utf-8")
+    if rows is not None:
+        replace_text(out / ROWS, rows + "\n")
+    replace_text(out / "config.yaml", config.dump())
 
 
 def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Report) -> Trained:
@@ -94,7 +108,7 @@ def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Rep
     from transformers import PrinterCallback
 
     from genprm.train.card import Facts
-    from genprm.train.loop import STATE, Progress
+    from genprm.train.loop import STATE, Progress, require_finite
 
     prepared.begin()
     bf16, line = precision(options.precision)
@@ -103,7 +117,7 @@ def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Rep
     step, spent, seen = 0, 0.0, 0
     if checkpoint is not None:
         step = int(checkpoint.name.rpartition("-")[2])
-        clock = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        clock = _whole(checkpoint, STATE)
         spent, seen = float(clock["elapsed_s"]), int(clock["tokens"])
         report(f"continuing from step {step}, after {spent / 60:.1f} minutes")
     pace = Pace(options.schedule, max_steps=prepared.max_steps, max_minutes=options.max_minutes, spent_s=spent)
@@ -128,6 +142,7 @@ def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Rep
         with progress.stoppable():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         steps = int(trainer.state.global_step)
+        require_finite(trainer.accelerator.unwrap_model(trainer.model), options.optimizer.learning_rate)
         if heldout is not None and is_first():
             heldout.evaluate(trainer.accelerator.unwrap_model(trainer.model), steps)
         folder = _save_end(trainer, tokenizer, out, heldout)
@@ -168,7 +183,7 @@ def _save_end(trainer: Any, tokenizer: Any, out: Path, heldout: HeldOut | None) 
     """The model folder: the best weights where they were looked for, else the last."""
     folder = out / "model"
     if heldout is not None and heldout.best is not None:
-        if is_first():
+        if is_first() and (out / "best").exists():  # else a run that was killed here has moved it
             shutil.rmtree(folder, ignore_errors=True)
             (out / "best").rename(folder)
         return folder
@@ -193,14 +208,21 @@ def is_first() -> bool:
 def _write_end(out: Path, folder: Path, facts: Facts, prepared: Prepared) -> None:
     """What a training leaves beside the weights; then nothing is left to continue from."""
     found = prepared.finish(folder, facts)
-    (out / "environment.json").write_text(json.dumps(facts.environment, indent=2) + "\n", encoding="utf-8")
-    (out / "metrics.json").write_text(json.dumps({**facts.figures(), **found}, indent=2) + "\n", encoding="utf-8")
+    replace_text(out / "environment.json", json.dumps(facts.environment, indent=2) + "\n")
+    replace_text(out / "metrics.json", json.dumps({**facts.figures(), **found}, indent=2) + "\n")
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
 def finished(out: Path) -> Trained:
-    """What a training left that has ended."""
-    figures = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    """What a training left that has ended. Raises ``InputError`` where that is damaged."""
+    source = out / "metrics.json"
+    try:
+        figures = json.loads(source.read_text(encoding="utf-8"))
+        if not (out / "model").is_dir():
+            raise InputError(f"{out} has the figures of a finished training and no model; remove {source} and run the "
+                             "same command again")  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source} cannot be read ({error}); remove it and run the same command again") from error
     return Trained(out / "model", figures["steps"], figures["minutes"], figures["loss"], figures["parameters"])
 
 
@@ -231,6 +253,24 @@ def _arguments(options: Runnable, prepared: Prepared, out: Path, bf16: bool) -> 
         "remove_unused_columns": False,
         **({} if options.fsdp is None else {"fsdp": True, "fsdp_config": options.fsdp}),
     }
+
+
+def _whole(checkpoint: Path, clock: str) -> dict[str, Any]:
+    """The clock of a checkpoint. Raises ``InputError`` for one that lacks a part, from which nothing could go on."""
+    from safetensors import SafetensorError, safe_open
+
+    remedy = f"remove {checkpoint.parent} and run the same command again to begin anew"
+    if missing := [name for name in _CHECKPOINT if not (checkpoint / name).exists()]:
+        raise InputError(f"the checkpoint {checkpoint} lacks {missing[0]}; {remedy}")
+    try:
+        for weights in checkpoint.glob("*.safetensors"):
+            with safe_open(weights, framework="pt"):
+                pass
+        json.loads((checkpoint / _CHECKPOINT[-1]).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((checkpoint / clock).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"the checkpoint {checkpoint} is damaged ({error}); {remedy}") from error
 
 
 def _last_checkpoint(out: Path) -> Path | None:

@@ -21,7 +21,7 @@ from genprm.train.conversations import order
 from genprm.train.options.rows import SolutionData
 from genprm.types import Segment, Solution
 
-TEXT = "text"
+TEXT, SEPARATOR = "text", "separator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,16 @@ def read(options: SolutionData) -> SolutionSet:
     made = []
     for solution in loaded.solutions:
         given = solution.extra.get(TEXT)
-        if given is not None and not isinstance(given, str):
-            raise RecordError(
-                "is no text; give the policy's turn as it wrote it, or leave the field out",
-                source=loaded.source, line=loaded.lines.get(solution.id), field=TEXT,
-            )  # fmt: skip
+        for field in (TEXT, SEPARATOR):
+            if not isinstance(solution.extra.get(field, ""), str):
+                raise RecordError(
+                    "is no text; give what the policy wrote, or leave the field out",
+                    source=loaded.source, line=loaded.lines.get(solution.id), field=field,
+                )  # fmt: skip
         text = given or _joined(solution)
         made.append(Written(solution.problem, text, options.style, options.system))
     return SolutionSet(tuple(made), options.seed)
 
 
 def _joined(solution: Solution) -> str:
-    return str(solution.extra.get("separator", styles.SEPARATOR)).join(solution.steps)
+    return str(solution.extra.get(SEPARATOR, styles.SEPARATOR)).join(solution.steps)

@@ -43,7 +43,7 @@ def step_row(
     pairs = list(zip(marked.places, example.values, strict=True))
     if last_only:
         if example.outcome is None:
-            raise InputError("an outcome model is trained on whole solutions, and a row says nothing of its outcome")
+            raise InputError("an outcome model is trained on whole solutions, and a row does not say how it ends")
         pairs = [(marked.places[-1], example.outcome)]
     known = [(place, value if targets == "soft" else float(value > 0)) for place, value in pairs if value is not None]
     return StepRow(marked.ids, tuple(place for place, _ in known), tuple(value for _, value in known))

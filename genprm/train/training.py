@@ -20,6 +20,7 @@ from typing import Any
 from genprm import recipes
 from genprm.errors import InputError, MissingDependency
 from genprm.runs.configuration import Configuration
+from genprm.runs.directory import begun
 from genprm.runs.lock import hold
 from genprm.train.kinds import AnyTraining, training
 from genprm.train.models import Report
@@ -28,6 +29,8 @@ from genprm.train.options.rows import GenerativeTraining, LabData, StepFileData,
 from genprm.train.plans import plan
 from genprm.train.running import Prepared, Runnable, Trained, finished, is_first, processes, run, write_start
 
+OWN = ("tokenizer", "tokenizer.part", "rows.digest")
+"""What a training may leave that was killed before its configuration was written."""
 _EXTENT = ("checkpoint_minutes", "log_every", "tensorboard")
 """Options that do not change what comes out, so they may change when a training goes on."""
 
@@ -59,9 +62,8 @@ def train(
     loaded = recipes.load(recipe, overrides)
     options = _with_copies(training(loaded, recipe), data or {})
     config = configuration(loaded.name, options)
-    stored = out / "config.yaml"
-    if stored.exists():
-        config.require_same(Configuration.read(stored), out)
+    if (stored := begun(out, OWN)) is not None:
+        config.require_same(stored, out)
     if dry_run:
         report(plan(loaded, options))
         return None
@@ -81,7 +83,7 @@ def train(
     with hold(out):
         if (out / "metrics.json").exists():
             return finished(out)  # by another process meanwhile
-        write_start(out, config, prepared.tokenizer)
+        write_start(out, config, prepared.tokenizer, prepared.rows)
         return run(options, out, prepared, loaded.name, report)
 
 

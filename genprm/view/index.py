@@ -122,5 +122,7 @@ def _is_run(folder: Path) -> bool:
     if not any((folder / name).exists() for name in _RUNS):
         return False
     config = reading.config(folder)
+    if not config and not (folder / "solutions.jsonl").exists():
+        return False  # problems that belong to no run
     verb = config.get("verb", "verify")
     return config.get("kind") in KINDS if verb == "train" else verb in _COLUMNS

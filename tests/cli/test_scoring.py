@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from tests.cli.scripted import record, write
 from tests.engines.models import save_model
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = save_model(tmp_path_factory.mktemp("model"), seed=6, context=512)
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = save_model(tmp_path / "model", seed=6, context=512)
     write_reading(folder, "token", "math-shepherd")
     return folder
 
@@ -48,16 +49,33 @@ def test_it_is_evaluated_viewed_and_continued(data: Path, model: Path, capsys: p
 
 
 def test_another_model_or_reading_is_another_run(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify(data, model) == 0
-    assert verify(data, model, "--scorer", "er-prm") == 2
+    bare = data.parent / "bare"
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("scorer.json"))
+    assert verify(data, bare, "--scorer", "math-shepherd") == 0
+    assert verify(data, bare, "--scorer", "er-prm") == 2
     assert "format (there math-shepherd, here er-prm)" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_so_is_refused(data: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(data, model, "--scorer", "none") == 2
     assert "there is no scorer 'none'" in capsys.readouterr().err
+    assert verify(data, model, "--scorer", "er-prm") == 2
+    assert "scorer.json that it is read as ('token', 'math-shepherd'), not as" in capsys.readouterr().err
+    (model / "scorer.json").unlink()
     assert verify(data, model, "--scorer", "qwen-prm") == 2
     assert "lacks the weights score.0.bias" in capsys.readouterr().err
+    assert not (data.parent / "run").exists()
+
+
+def test_a_critic_is_a_model_that_writes_and_an_outcome_is_the_last_reward(
+    data: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(data.parent / "run"), "--policy", "policy-tiny"]
+    assert run(["critique", str(data), *out, "--model", str(model)]) == 2
+    assert "is a discriminative model (scorer.json says token): it writes no critique" in capsys.readouterr().err
+    (model / "scorer.json").write_text('{"kind": "orm", "format": "math-shepherd"}')
+    assert run(["search", str(data), *out, "--model", str(model)]) == 2
+    assert "is an outcome model" in (said := capsys.readouterr().err) and "take the score 'last', not 'min'" in said
     assert not (data.parent / "run").exists()
 
 

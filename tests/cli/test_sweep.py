@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from genprm import cli, engines, recipes
+from genprm.cli import DIVERGED
 from genprm.cli.run_recipe import entry_by_entry
 from tests.rollout import policies
 
@@ -183,15 +184,20 @@ def test_a_test_that_was_begun_counts_as_looked_at(recipe: Path, stages: Stages)
     assert stages.times("test") == 2 and stored(recipe)["chosen"] == "eta=8,lr=0.001"
 
 
-def test_a_training_that_its_values_make_impossible_does_not_stop_the_others(
+def test_a_training_that_diverges_does_not_stop_the_others(
     recipe: Path, stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages.ends = {"eta=2,lr=0.001,seed=1/train": 2}
+    stages.ends = {"eta=2,lr=0.001,seed=1/train": DIVERGED}
     assert sweep(recipe) == 0
     assert "eta=2,lr=0.001,seed=1/scores" not in stages.asked
     shown = capsys.readouterr()
-    assert "eta=2,lr=0.001,seed=1: the training failed" in shown.err and "1 failed" in shown.out
+    assert "eta=2,lr=0.001,seed=1: the training diverged" in shown.err and "1 failed" in shown.out
     assert stored(recipe)["chosen"] == "eta=2,lr=0.01"
+
+
+def test_a_training_that_cannot_be_done_now_is_no_verdict_on_its_values(recipe: Path, stages: Stages) -> None:
+    stages.ends = {"eta=2,lr=0.001,seed=1/train": 2}
+    assert sweep(recipe) == 2 and "chosen" not in stored(recipe) and not stages.times("test")
 
 
 def test_another_stage_that_fails_ends_the_sweep_with_its_exit_code(recipe: Path, stages: Stages) -> None:

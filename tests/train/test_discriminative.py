@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from genprm.errors import InputError, RecipeError, RecordError
+from genprm import recipes
+from genprm.errors import Diverged, InputError, RecipeError, RecordError
 from genprm.scorers import Synchronous, open_scorer
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
+from genprm.train.discriminative import prepare
+from genprm.train.kinds import training
+from genprm.train.options.rows import StepTraining
 from genprm.train.training import train
 from genprm.types import Solution
 from tests.engines.models import save_model
@@ -74,7 +79,7 @@ def losses(out: Path) -> list[float]:
 def test_it_learns_and_its_folder_is_scored(kind: str, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     # One label a solution, not one a step: an outcome takes more of them.
-    steps = 160 if kind == "orm" else 40
+    steps = 160 if kind == "orm" else 80
     trained = train(recipe, out, overrides=[f"kind={kind}", f"max_steps={steps}"])
     assert trained is not None and trained.steps == steps
     found = losses(out)
@@ -105,6 +110,17 @@ def test_the_folders_are_ordinary_and_the_head_has_the_published_names(recipe: P
     assert {"score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias", "model.norm.weight"} <= names
     assert "lm_head.weight" not in names
     assert AutoConfig.from_pretrained(head.folder).architectures == ["LlamaForProcessRewardModel"]
+
+
+def _stopped(recipe: Path, out: Path) -> None:
+    """A training that was stopped behind its first checkpoint."""
+
+    def stop(line: str) -> None:
+        if line.startswith("step "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out, overrides=["checkpoint_minutes=0.000001", "log_every=2"], report=stop)
 
 
 @pytest.mark.parametrize("kind", ["token", "head"])
@@ -138,6 +154,7 @@ def test_a_loss_that_is_no_number_ends_the_training_in_a_sentence(recipe: Path, 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ({"problem": "p", "steps": ["a"], "values": [1], "final_answer_correct": "no"}, "is 'no'; it is true, false"),
         ({"steps": ["a"], "values": [1]}, "line 2, field 'problem': is missing"),
         ({"problem": "p", "steps": [], "values": []}, "field 'steps': must be a list of texts"),
         ({"problem": "p", "steps": ["a", "b"], "values": [1]}, "has 1 values for 2 steps"),
@@ -156,7 +173,7 @@ def test_a_row_of_another_schema_is_named(line: dict[str, Any], words: str, reci
 
 def test_no_rows_and_only_long_rows_are_refused(recipe: Path, data: Path) -> None:
     out = data.parent / "out"
-    with pytest.raises(InputError, match="every one of 20 rows is longer than max_length 5"):
+    with pytest.raises(InputError, match="every one of 300 rows is longer than max_length 5"):
         train(recipe, out, overrides=["max_length=5"])
     write(data, [])
     with pytest.raises(InputError, match="holds no rows"):
@@ -173,6 +190,9 @@ def test_options_that_do_not_go_together_are_refused(recipe: Path, tmp_path: Pat
         ("format=qwen", "kind token has no format 'qwen'"),
         ("max_steps=null", "max_steps, max_minutes or epochs"),
         ("kind=trajectory", "'trajectory' is unknown"),
+        ("model.lora={rank: 2}", "adapters .* are of kind generative"),
+        ("seed=-1", "seed: Input should be greater"),
+        ("optimizer.weight_deca=1", "there is no such option here; did you mean 'weight_decay'"),
     ):
         with pytest.raises(RecipeError, match=words):
             train(recipe, tmp_path / "out", overrides=[override])
@@ -180,9 +200,66 @@ def test_options_that_do_not_go_together_are_refused(recipe: Path, tmp_path: Pat
         train(recipe, tmp_path / "out", data={"gsm8k": "x"})
 
 
+def test_an_outcome_model_is_told_the_row_that_says_no_outcome(recipe: Path, data: Path) -> None:
+    write(data, [*rows(30), {"problem": "p", "steps": ["a", "b"], "values": [1, None]}])
+    with pytest.raises(InputError, match="row 31 does not say how its solution ends"):
+        train(recipe, data.parent / "out", overrides=["kind=orm"])
+    assert not (data.parent / "out").exists()
+
+
 def test_epochs_are_passes_over_the_file(recipe: Path, tmp_path: Path) -> None:
     trained = train(recipe, tmp_path / "out", overrides=["max_steps=null", "epochs=0.5", "batch_size=50"])
     assert trained is not None and trained.steps == 3
+
+
+def test_every_row_of_a_small_file_is_trained_on(recipe: Path, data: Path, tmp_path: Path) -> None:
+    write(data, rows(20))
+    options = training(recipes.load(recipe, ["max_steps=null", "epochs=1", "batch_size=8"]), recipe)
+    assert isinstance(options, StepTraining)
+    prepared = prepare(options, {}, tmp_path / "out", print)
+    seen = [row.input_ids for batch in islice(prepared.batches.iterate(), prepared.max_steps) for row in batch]
+    assert prepared.max_steps == 3 and len(seen) == 20
+    assert prepared.survey is not None and prepared.survey.rows == 20
+
+
+def test_a_training_goes_on_with_the_rows_that_it_began_with_alone(recipe: Path, data: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "out", list[str]()
+    _stopped(recipe, out)
+    write(data, rows(300, seed=1))
+    with pytest.raises(InputError, match=r"the rows that .* was begun on have changed"):
+        train(recipe, out, report=said.append)
+    write(data, rows(300))
+    assert train(recipe, out) is not None
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors", "training_clock.json"])
+def test_a_damaged_checkpoint_is_named(name: str, recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _stopped(recipe, out)
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    if name == "optimizer.pt":
+        (checkpoint / name).unlink()
+    else:
+        (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:5])
+    with pytest.raises(InputError, match=r"the checkpoint .*checkpoint-\d+ (lacks optimizer|is damaged).* begin anew"):
+        train(recipe, out)
+
+
+def test_weights_that_the_last_step_broke_are_not_saved(recipe: Path, tmp_path: Path) -> None:
+    changes = ["max_steps=2", "optimizer.learning_rate=1e30", "optimizer.kind=adamw",
+               "schedule={kind: constant, warmup_share: 0}"]  # fmt: skip
+    with pytest.raises(Diverged, match=r"no numbers after the last step; lower optimizer.learning_rate"):
+        train(recipe, tmp_path / "out", overrides=changes)
+    assert not (tmp_path / "out/model").exists()
+
+
+def test_a_folder_of_other_things_is_refused_and_keeps_them(recipe: Path, tmp_path: Path) -> None:
+    other = tmp_path / "out/checkpoints/mine.pt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        train(recipe, tmp_path / "out")
+    assert other.read_text() == "mine"
 
 
 def test_the_truth_of_the_lab_is_trained_on_and_planned(recipe: Path, tmp_path: Path) -> None:

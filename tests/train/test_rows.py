@@ -81,6 +81,18 @@ def test_every_row_comes_once() -> None:
     assert sorted(seen) == list(range(140))
 
 
+@given(size=st.integers(1, 400), rows=st.integers(1, 9), counted=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_every_row_of_a_data_set_comes_once_in_every_epoch(size: int, rows: int, counted: bool) -> None:
+    data = Lengths(*(1 + index % 7 for index in range(size)))
+    batches = (Batches.counted if counted else Batches.sized)(data, rows, 100, 0, size)
+    steps = batches.steps(1.0, 1)
+    made = list(islice(batches.iterate(), 2 * steps))
+    for epoch in (made[:steps], made[steps:]):
+        assert sorted(row.input_ids[0] % size for batch in epoch for row in batch) == list(range(size))
+    assert not counted or max(map(len, made)) <= rows
+
+
 def test_long_rows_are_counted_and_left_out_never_cut() -> None:
     rows = Lengths(10, 10, 50)
     measured = survey(rows, 30, max_length=20)

@@ -48,7 +48,7 @@ def test_a_record_without_its_text_is_its_steps_joined(tmp_path: Path) -> None:
     made = read(SolutionData(source="solutions", path=str(path)))
     assert [one.text for one in made.examples] == ["Step 1: a\nStep 2: b", TEXT]
     path.write_text(json.dumps({"problem": "p", "steps": ["a"], "text": 3}) + "\n", encoding="utf-8")
-    with pytest.raises(RecordError, match=r"kept\.jsonl, line 1, field 'text': is no text; give the policy's turn"):
+    with pytest.raises(RecordError, match=r"kept\.jsonl, line 1, field 'text': is no text; give what the policy wrote"):
         read(SolutionData(source="solutions", path=str(path)))
 
 
@@ -57,7 +57,7 @@ def test_every_solution_of_a_small_set_is_seen_once_in_each_epoch(tokenizer: HFT
     rows = DialogueRows(SolutionSet(examples), tokenizer)
     batches = Batches.sized(rows, 4, 1024, seed=0, size=10)
     epochs = list(islice(batches.iterate(), 4))
-    assert len(epochs[0]) + len(epochs[1]) == 10 and batches.rows_per_batch == 5
+    assert len(epochs[0]) + len(epochs[1]) == 10 and batches.steps(1, 1) == 2
     whole = sorted(row.input_ids for row in map(rows.row, range(10)))
     assert sorted(row.input_ids for batch in epochs[:2] for row in batch) == whole
     assert sorted(row.input_ids for batch in epochs[2:] for row in batch) == whole

@@ -18,13 +18,15 @@ class LlamaShape(Options):
     heads: int = Field(gt=0)
     kv_heads: int = Field(gt=0)
     max_positions: int = Field(default=4096, gt=0)
-    rope_theta: float = 10000.0
+    rope_theta: float = Field(default=10000.0, gt=0)
     tie_embeddings: bool = True
 
     @model_validator(mode="after")
     def _divides(self) -> LlamaShape:
         if self.hidden_size % self.heads or self.heads % self.kv_heads:
             raise ValueError("hidden_size must be a multiple of heads, and heads of kv_heads")
+        if self.hidden_size // self.heads % 2:
+            raise ValueError(f"a head has {self.hidden_size // self.heads} dimensions; rotary places need an even one")
         return self
 
 
@@ -69,8 +71,8 @@ class OptimizerOptions(Options):
     muon_scale: float = Field(default=2.0, gt=0)
     """The matrices' learning rate under ``muon``, as a multiple of the others'."""
     weight_decay: float = Field(default=0.1, ge=0)
-    beta1: float = 0.9
-    beta2: float = 0.95
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
 
 
@@ -88,7 +90,7 @@ class ScheduleOptions(Options):
 class Stepped(Options):
     """What every training states: the model and how its weights are stepped."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     model: ModelOptions
     accumulate: int = Field(default=1, gt=0)
     """Batches to one step of the optimizer."""

@@ -183,7 +183,8 @@ class GenerativeTraining(Training):
             raise ValueError("give max_steps, epochs or max_minutes (the first to be reached ends the training)")
         if self.epochs is not None and (self.max_steps is not None or not isinstance(self.data, FINITE)):
             raise ValueError(
-                "epochs are counted on a data set (source: conversations or solutions), in place of max_steps"
+                "epochs are passes over a data set (source: conversations or solutions) and stand in place of "
+                "max_steps: set the other one to null"
             )
         if self.evaluation is not None and self.fsdp is not None:
             raise ValueError("evaluation needs the whole model in one process, and fsdp shards it; leave one out")
@@ -236,6 +237,8 @@ class StepTraining(Training):
     def _ends(self) -> Self:
         if self.max_steps is None and self.max_minutes is None and self.epochs is None:
             raise ValueError("give max_steps, max_minutes or epochs (the first to be reached ends the training)")
+        if self.model.lora is not None:
+            raise ValueError("adapters (model.lora) are of kind generative; all weights of a reward model are trained")
         if self.epochs is not None and self.data.source == "lab":
             raise ValueError("epochs are of files, and the lab's data is endless; give max_steps or max_minutes")
         if self.reads not in READABLE[self.kind]:
