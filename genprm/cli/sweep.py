@@ -24,7 +24,7 @@ from genprm.cli.stage_lines import METRICS, check, line_of, make_room
 from genprm.cli.sweep_tables import print_choice, print_plan
 from genprm.recipes import Recipe
 from genprm.sweep import Layout, Part, Point, SweepFolder, axes, choose, figure_of, named, swept
-from genprm.sweep.choice import Run, summary
+from genprm.sweep.choice import Run, summary, without_choice
 from genprm.sweep.grid import SEED, Values, assignments, section_of
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ class _Sweep:
             self.do(self._layout.waves(runs, late=True))
             self._tested[chosen.name] = self._test_figures(runs)
         self._write()
-        print_choice(choice, self._tested.get(chosen.name, {}))
+        known = next((point for point in points if self._read(point, self._section.validation)), None)
+        beside = "" if known is None else without_choice(self._metrics(self._section.validation[0], known))
+        print_choice(choice, beside, self._tested.get(chosen.name, {}))
         if before and chosen.name not in self._tested:
             console.err().print(
                 f"{', '.join(before)} was tested before and is not the choice any more; a test that is looked at again "
@@ -197,15 +199,21 @@ class _Sweep:
         """The figures of a run, by stage; none where a stage could not be done."""
         if not all(self._folder.has(self._layout.folder(stage, point), stage) for stage in stages):
             return None
-        places = {stage: self._folder.path / self._layout.folder(stage, point) / stage / METRICS for stage in stages}
-        return {stage: figure_of(place, self._section.figure) for stage, place in places.items()}
+        return {stage: figure_of(self._metrics(stage, point), self._section.figure) for stage in stages}
 
     def _test_figures(self, runs: Sequence[Values]) -> dict[str, Any]:
         by_stage: dict[str, list[float]] = {}
         for run in runs:
             for stage, figure in (self._read(run, self._section.test) or {}).items():
                 by_stage.setdefault(stage, []).append(figure)
-        return {stage: {**summary(figures), "figures": figures} for stage, figures in by_stage.items()}
+        beside = {stage: without_choice(self._metrics(stage, runs[0])) for stage in by_stage}
+        return {
+            stage: {**summary(figures), "figures": figures, "beside": beside[stage]}
+            for stage, figures in by_stage.items()
+        }
+
+    def _metrics(self, stage: str, point: Values) -> Path:
+        return self._folder.path / self._layout.folder(stage, point) / stage / METRICS
 
     def _write(self) -> None:
         self._folder.write({**self._figures, "tested": self._tested})

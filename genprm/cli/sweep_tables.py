@@ -43,8 +43,9 @@ def print_plan(layout: Layout, limit: int | None, tokens_per_s: float) -> None:
     to.print("dry run: nothing was loaded or written")
 
 
-def print_choice(choice: Choice, tested: Mapping[str, Any]) -> None:
-    """Every point with its validation accuracy, and the test of the one that is chosen."""
+def print_choice(choice: Choice, beside: str, tested: Mapping[str, Any]) -> None:
+    """Every point with its validation accuracy, and the test of the one that is chosen. ``beside``: what validation
+    gives without a scorer."""
     to = console.out()
     grid = console.grid("point", "seeds", "validation", "")
     for point in choice.points:
@@ -52,6 +53,8 @@ def print_choice(choice: Choice, tested: Mapping[str, Any]) -> None:
         remark = "chosen" if point == choice.chosen else f"{failed} failed" if failed else ""
         grid.add_row(point.name, str(len(point.figures)), described(point.figures), remark)
     to.print(grid)
-    to.print("best-of-N accuracy in per cent, mean ± standard deviation (ddof 1) over seeds", soft_wrap=True)
+    more = f"; {beside}" if beside else ""
+    to.print(f"best-of-N accuracy in per cent, mean ± standard deviation (ddof 1) over seeds{more}", soft_wrap=True)
     for stage, found in tested.items():
-        to.print(f"{stage} of {choice.chosen.name}: {described(found['figures'])}", soft_wrap=True)
+        more = f" ({found['beside']})" if found.get("beside") else ""
+        to.print(f"{stage} of {choice.chosen.name}: {described(found['figures'])}{more}", soft_wrap=True)

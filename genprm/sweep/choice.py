@@ -101,6 +101,15 @@ def figure_of(metrics: Path, method: str) -> float:
         ) from error
 
 
+def without_choice(metrics: Path) -> str:
+    """What the same samples give without a scorer, in a few words; empty where that is not known."""
+    try:
+        run = json.loads(metrics.read_text(encoding="utf-8"))["runs"][0]
+        return f"single samples {run['mean']['value']:.2f}, majority {run['curves']['majority'][-1]['value']:.2f}"
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return ""
+
+
 def summary(figures: Sequence[float]) -> dict[str, float | int | None]:
     """Mean and standard deviation (ddof 1) as fields; none where there are too few."""
     found = spread(figures) if len(figures) > 1 else None

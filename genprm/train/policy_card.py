@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genprm.train.card import FACTS
+from genprm.train.models import processor
 from genprm.train.options.policies import GrpoTraining, RaftTraining
 
 _FRONT = "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n"
@@ -26,10 +27,36 @@ def write_policy_card(
         f"{options.problems.describe()}, judged {options.reward.describe()}.\n\n"
         f"## Held out\n\n{options.heldout.describe()}, never trained on, {options.heldout.samples} solutions of each "
         f"at temperature {options.heldout.temperature:g}.\n\n{_table(metrics)}\n\n"
+        f"## Use\n\n`genprm rollout PROBLEMS --out DIR --model FOLDER`, `genprm search` and `genprm critique` take it as the "
+        "policy. The licence is that of the first policy.\n\n"
         f"## Training\n\n`genprm train RECIPE --out DIR` with the recipe `{name}`, seed {options.seed}: "
-        f"{metrics['steps']:,} steps in {metrics['minutes']:.0f} minutes. All options and figures are in `{FACTS}`.\n",
+        f"{metrics['steps']:,} steps in {metrics['minutes']:.1f} minutes on {processor()}; {_how(options)}. "
+        f"All options and figures are in `{FACTS}`.\n{_kept(metrics)}",
         encoding="utf-8",
     )
+
+
+def _how(options: RaftTraining | GrpoTraining) -> str:
+    sampling = options.sampling
+    own = (
+        f"the best of each problem is trained on {options.epochs:g} times in each of {options.iterations} iterations"
+        if options.kind == "raft"
+        else f"share of the process {options.share:g}, credit of a step by '{options.credit}'"
+    )
+    return (
+        f"{sampling.samples} solutions of each problem at temperature {sampling.temperature:g}, learning rate "
+        f"{options.optimizer.learning_rate:g}, {own}"
+    )
+
+
+def _kept(metrics: Mapping[str, Any]) -> str:
+    """What each iteration of raft sampled and kept."""
+    rounds = [one for one in metrics.get("iterations", ()) if "kept" in one]
+    lines = ["", "| iteration | sampled | right of them | kept | right of them |", "|" + " --- |" * 5] if rounds else []
+    for one in rounds:
+        cells = (f"{one[what]['solutions']:,} | {one[what]['accuracy'] or 0:.1%}" for what in ("sampled", "kept"))
+        lines.append(f"| {one['iteration']} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
