@@ -27,8 +27,8 @@ def write_policy_card(
         f"{options.problems.describe()}, judged {options.reward.describe()}.\n\n"
         f"## Held out\n\n{options.heldout.describe()}, never trained on, {options.heldout.samples} solutions of each "
         f"at temperature {options.heldout.temperature:g}.\n\n{_table(metrics)}\n\n"
-        f"## Use\n\n`genprm rollout PROBLEMS --out DIR --model FOLDER`, `genprm search` and `genprm critique` take it as the "
-        "policy. The licence is that of the first policy.\n\n"
+        "## Use\n\n`genprm rollout PROBLEMS --out DIR --model FOLDER`; `genprm search` and `genprm critique` take it "
+        "as their policy. The licence is that of the first policy.\n\n"
         f"## Training\n\n`genprm train RECIPE --out DIR` with the recipe `{name}`, seed {options.seed}: "
         f"{metrics['steps']:,} steps in {metrics['minutes']:.1f} minutes on {processor()}; {_how(options)}. "
         f"All options and figures are in `{FACTS}`.\n{_kept(metrics)}",

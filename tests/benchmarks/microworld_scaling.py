@@ -2,9 +2,10 @@
 
 ``python tests/benchmarks/microworld_scaling.py [--seeds 0,1,2,3,42] [--scorers head=DIR token=DIR]``
 
-100 test problems; policy-tiny samples 64 solutions of each. Texts are judged once however often they were sampled:
-the first 8 of each problem by 8 votes of genprm-tiny, all by one vote and by every scorer of ``--scorers``. The first
-sample of each problem is then criticised and refined in three rounds, by the verifier and by every control. What
+100 test problems; policy-tiny samples 64 solutions of each under every seed. A text is judged once, however often and
+under whichever seeds it was sampled: the first 8 of each problem by 8 votes of genprm-tiny, all by one vote and by
+every scorer of ``--scorers``; so deviations over seeds are those of sampling, and not of the verifier's own draws. The
+first sample of each problem is then criticised and refined in three rounds, by the verifier and by every control. What
 critique and best-of-N cost is counted in tokens of policy and verifier together. Run again, it continues.
 """
 
@@ -14,6 +15,8 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 FEW, VOTES = 8, 8
 """The first so many samples of each problem are judged by so many votes."""
 CRITICS = ("verifier", "index", "sham", "resample", "self", "oracle")
+CAUTIOUS = "verifier, accept if better"
 ROUNDS = 3
 
 
@@ -47,44 +51,58 @@ def first(samples: Pool, count: int) -> Pool:
     return distinct(f"{samples.name}-first-{count}", few)
 
 
-def judge(out: Path, name: str, model: str | Path, of: Pool, *asked: object) -> Path:
-    """Rewards of every sample of a pool; the folder ``name`` keeps the run."""
-    run = out / name
-    genprm("verify", of.distinct, "--model", model, *asked, out=run)
-    return of.spread(run, out / f"{name}.jsonl")
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Samples of all seeds, and how they are judged."""
+
+    name: str
+    folder: str
+    pools: Mapping[int, Pool]
+    asked: tuple[object, ...]
+
+    def run(self, out: Path) -> Path:
+        """Judge every text once."""
+        union = out / f"{self.folder}.jsonl"
+        union.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(union, [record for of in self.pools.values() for _, record in read_lines(of.samples)])
+        genprm("verify", distinct(self.folder, union).distinct, *self.asked, out=out / self.folder)
+        return out / self.folder
+
+    def spread(self, out: Path) -> dict[int, Path]:
+        """The rewards of every sample, by seed."""
+        return {
+            seed: of.spread(out / self.folder, out / str(seed) / f"{self.folder}.jsonl")
+            for seed, of in self.pools.items()
+        }
 
 
-def measure_search(out: Path, seed: int, problems: int, scorers: Mapping[str, str]) -> dict[str, Path]:
-    """Scored samples by the name of their scorer."""
-    whole = pool("pool", out, problems=problems, samples=SIZES[-1], seed=0, drawn=seed, policy=POLICY)
-    few = first(whole, FEW)
-    found = {
-        f"{MODEL} one vote": judge(out, "one-vote", MODEL, whole, "--votes", 1, "--seed", seed),
-        f"{MODEL} Maj@{VOTES}": judge(out, f"maj-{VOTES}", MODEL, few, "--votes", VOTES, "--seed", seed),
-    }
-    return found | {name: judge(out, f"scored-{name}", place, whole) for name, place in scorers.items()}
+def judgings(pools: Mapping[int, Pool], scorers: Mapping[str, str]) -> list[Judging]:
+    few = {seed: first(of, FEW) for seed, of in pools.items()}
+    return [
+        Judging(f"{MODEL} one vote", "one-vote", pools, ("--model", MODEL, "--votes", 1)),
+        Judging(f"{MODEL} Maj@{VOTES}", f"maj-{VOTES}", few, ("--model", MODEL, "--votes", VOTES)),
+        *(Judging(name, f"scored-{name}", pools, ("--model", place)) for name, place in scorers.items()),
+    ]
 
 
-def measure_refinement(out: Path, seed: int) -> dict[str, Path]:
-    """Critique runs on the first sample of each problem, by critic."""
-    given = first(distinct("pool", out / "pool/truth/sampled.jsonl"), 1).samples
-    runs: dict[str, tuple[str, tuple[str, ...]]] = {critic: (critic, ()) for critic in CRITICS}
-    runs["verifier, accept if better"] = ("verifier", ("--accept-if-better",))
-    found = {}
-    for name, (critic, more) in runs.items():
-        found[name] = out / f"critique-{name.replace(', ', '-').replace(' ', '-')}"
-        genprm(
-            "critique", given, "--model", MODEL, "--policy", POLICY, "--rounds", ROUNDS, "--votes", 1,
-            "--critic", critic, "--max-tokens", 300, "--seed", seed, *more, out=found[name],
-        )  # fmt: skip
-    return found
+def refinement(out: Path, seed: int, critic: str) -> Path:
+    """A critique run on the first sample of each problem."""
+    given = first(distinct("pool", out / str(seed) / "pool/truth/sampled.jsonl"), 1).samples
+    run = out / str(seed) / f"critique-{critic.replace(', ', '-').replace(' ', '-')}"
+    more = ("--accept-if-better",) if critic == CAUTIOUS else ()
+    genprm(
+        "critique", given, "--model", MODEL, "--policy", POLICY, "--rounds", ROUNDS, "--votes", 1,
+        "--critic", critic.partition(",")[0], "--max-tokens", 300, "--seed", seed, *more, out=run,
+    )  # fmt: skip
+    return run
 
 
-def tokens_of(out: Path, name: str) -> float:
-    """Tokens of policy and verifier for one sample of the pool, each text judged once."""
-    samples = sum(1 for _ in read_lines(out / "pool/truth/sampled.jsonl"))
-    judged = json.loads((out / name / "metrics.json").read_text())["tokens"]
-    return sample_tokens(out / "pool") + float(judged) / samples
+def tokens_of(out: Path, seed: int) -> float:
+    """Tokens of policy and verifier for one sample of a seed, each text of it judged once by one vote."""
+    whole = distinct("pool", out / str(seed) / "pool/truth/sampled.jsonl")
+    samples, texts = (sum(1 for _ in read_lines(path)) for path in (whole.samples, whole.distinct))
+    metrics = json.loads((out / "one-vote/metrics.json").read_text())
+    return sample_tokens(out / str(seed) / "pool") + float(metrics["tokens"]) / metrics["solutions"] * texts / samples
 
 
 def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
@@ -144,7 +162,7 @@ def equal_tokens_table(
         for seed in seeds:
             run = refine([refined[seed]["verifier"]]).runs[0]
             curve = best_of_n([searched[seed][f"{MODEL} one vote"]], resamples=10).runs[0].curves["min"]
-            one = tokens_of(out / str(seed), "one-vote")
+            one = tokens_of(out, seed)
             n = max(1, min(SIZES[-1], round(1 + run.rounds[number].tokens_so_far / run.problems / one)))
             right.append(run.rounds[number].right.value)
             picked.append(curve[n - 1].value)
@@ -161,13 +179,24 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2,3,42", help="of sampling")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--scorers", nargs="*", default=[], metavar="NAME=DIR", help="discriminative models")
+    parser.add_argument("--jobs", type=int, default=2, help="commands at work at once")
     options = parser.parse_args()
-    scorers = dict(entry.split("=", 1) for entry in options.scorers)
-    searched, refined = {}, {}
-    for seed in map(int, options.seeds.split(",")):
-        out = options.out / str(seed)
-        searched[seed] = measure_search(out, seed, options.problems, scorers)
-        refined[seed] = measure_refinement(out, seed)
+    out, seeds = options.out, [int(seed) for seed in options.seeds.split(",")]
+
+    def sampled(seed: int) -> Pool:
+        return pool("pool", out / str(seed), problems=options.problems, samples=SIZES[-1], seed=0, drawn=seed)
+
+    with ThreadPoolExecutor(options.jobs) as workers:
+        pools = dict(zip(seeds, workers.map(sampled, seeds), strict=True))
+        asked = judgings(pools, dict(entry.split("=", 1) for entry in options.scorers))
+        done = [workers.submit(one.run, out) for one in asked]
+        cases = [(seed, critic) for seed in seeds for critic in (*CRITICS, CAUTIOUS)]
+        runs = dict(zip(cases, workers.map(lambda case: refinement(out, *case), cases), strict=True))
+        for one in done:
+            one.result()
+    spread = {one.name: one.spread(out) for one in asked}
+    searched = {seed: {name: by_seed[seed] for name, by_seed in spread.items()} for seed in seeds}
+    refined = {seed: {critic: runs[seed, critic] for critic in (*CRITICS, CAUTIOUS)} for seed in seeds}
     tables = [
         f1_table(searched), search_table(searched), refinement_table(refined),
         equal_tokens_table(searched, refined, options.out),
