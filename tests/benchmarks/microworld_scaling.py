@@ -85,9 +85,8 @@ def judgings(pools: Mapping[int, Pool], scorers: Mapping[str, str]) -> list[Judg
     ]
 
 
-def refinement(out: Path, seed: int, critic: str) -> Path:
-    """A critique run on the first sample of each problem."""
-    given = first(distinct("pool", out / str(seed) / "pool/truth/sampled.jsonl"), 1).samples
+def refinement(given: Path, out: Path, seed: int, critic: str) -> Path:
+    """A critique run on the solutions given."""
     run = out / str(seed) / f"critique-{critic.replace(', ', '-').replace(' ', '-')}"
     more = ("--accept-if-better",) if critic == CAUTIOUS else ()
     genprm(
@@ -191,7 +190,9 @@ def main() -> None:
         asked = judgings(pools, dict(entry.split("=", 1) for entry in options.scorers))
         done = [workers.submit(one.run, out) for one in asked]
         cases = [(seed, critic) for seed in seeds for critic in (*CRITICS, CAUTIOUS)]
-        runs = dict(zip(cases, workers.map(lambda case: refinement(out, *case), cases), strict=True))
+        given = {seed: first(of, 1).samples for seed, of in pools.items()}
+        rounds = workers.map(lambda case: refinement(given[case[0]], out, *case), cases)
+        runs = dict(zip(cases, rounds, strict=True))
         for one in done:
             one.result()
     spread = {one.name: one.spread(out) for one in asked}

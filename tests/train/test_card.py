@@ -48,7 +48,7 @@ def test_the_card_of_a_reader_says_what_it_reads(name: str, tmp_path: Path) -> N
     survey = Survey(400, 900, 480.0, 0.4, 0)
     write_card(tmp_path, Facts(f"{name}-tiny", options, survey, 2_900_000, "bf16", 100, 400_000, 3.0, 0.25, {}))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert f"genprm curate RUN --out DIR {name}.model={name}-tiny" in text and "names the first wrong step" in text
+    assert f"genprm curate RUN --out DIR {name}.model=FOLDER" in text and "names the first wrong step" in text
 
 
 def test_what_is_no_measurement_is_refused(tmp_path: Path) -> None:

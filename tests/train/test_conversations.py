@@ -150,7 +150,7 @@ def test_adapters_are_trained_and_merged_into_an_ordinary_model_folder(recipe: P
 
 def test_epochs_are_counted_on_a_data_set_only(recipe: Path) -> None:
     for override in ("max_steps=4", "data={source: lab}"):
-        with pytest.raises(RecipeError, match="epochs are counted on a data set"):
+        with pytest.raises(RecipeError, match="epochs are passes over a data set"):
             training(recipes.load(recipe, [override]))
 
 
