@@ -35,7 +35,7 @@ from genprm.records import Loaded, content_id
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun, check_folder
 from genprm.runs.ray import RayCluster, open_ray
-from genprm.scorers.opening import require_generative
+from genprm.stepformats import require_generative
 from genprm.types import Mode, Segment, Settled, Solution, Verification
 from genprm.verdicts import VOTE_RULES, VoteRule
 from genprm.verify.job import OnProgress, Summary, verify_to_dir

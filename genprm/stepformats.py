@@ -19,16 +19,21 @@ token or two; causal models therefore score all steps in one pass.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from genprm import resources
 from genprm.engines.base import Tokenizer
 from genprm.errors import InputError, ModelError
 from genprm.prompts import encode, render_policy, render_turns
 from genprm.types import Segment
 
+SAYS = "scorer.json"
+"""In a model folder: how the model is read."""
 FormatName = Literal["math-shepherd", "er-prm", "qwen", "rlhflow"]
 _STEP_MARK = re.compile(r"[ \t]*(?:[*#]+[ \t]*)?Step[ \t]+\d+\b[ \t]*\**[ \t]*[:.]")
 
@@ -196,3 +201,34 @@ def _at_ends(text: str, ends: Sequence[int], tokenizer: TextTokenizer) -> Marked
 
 def _marked(step: str, index: int) -> str:
     return step if _STEP_MARK.match(step) else f"Step {index + 1}: {step}"
+
+
+def write_reading(folder: Path, kind: str, format: FormatName) -> None:
+    """Say in a model folder how it is read."""
+    (folder / SAYS).write_text(json.dumps({"kind": kind, "format": format}) + "\n", encoding="utf-8")
+
+
+def reading_of(model: str) -> tuple[str, FormatName] | None:
+    """Kind and format that a local model folder states; none for a generative model. Raises ``InputError``."""
+    try:
+        path = Path(resources.model(model)).expanduser() / SAYS
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError, RuntimeError):
+        return None  # a hub name, no such file, or a name that is none: loading it says what is wrong
+    try:
+        said = json.loads(text)
+        kind, format = said["kind"], said["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} does not say kind and format; name the scorer, or train the model again") from error
+    if format not in READABLE.get(kind, ()):
+        raise InputError(f"{path} names kind '{kind}' and format '{format}', which do not go together; train it again")
+    return kind, format
+
+
+def require_generative(model: str) -> None:
+    """Raises ``InputError`` for a folder that says that it is read in one pass: it writes nothing."""
+    if (said := reading_of(model)) is not None:
+        raise InputError(
+            f"{model} is a discriminative model ({SAYS} says {said[0]}): it writes no critique and casts no votes; "
+            "score with genprm verify or open_scorer, and give a generative verifier here"
+        )

@@ -63,10 +63,16 @@ def gsm8k_record(row: Mapping[str, Any], id: str) -> dict[str, Any]:
     }
 
 
+def require_place(name: str) -> None:
+    """Raises ``InputError`` for what can only be a file or folder and is none; a data set is OWNER/NAME or NAME."""
+    local = name.count("/") > 1 or name.startswith((".", "/", "~")) or name.endswith((".jsonl", ".json"))
+    if local and not Path(name).expanduser().exists():
+        raise InputError(f"there is no file or folder {name}; give a path that exists, or a data set as OWNER/NAME")
+
+
 def load_rows(name: str, config: str | None, split: str) -> Any:
     """The split of a data set, of the hub or in a local folder, as ``datasets.Dataset``. Raises ``InputError``."""
-    if (name.count("/") > 1 or name.startswith((".", "/"))) and not Path(name).exists():  # a name is owner/name
-        raise InputError(f"there is no file or folder {name}; give a path that exists, or a data set as owner/name")
+    require_place(name)
     import datasets
 
     try:

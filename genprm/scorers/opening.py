@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,40 +9,17 @@ from typing import TYPE_CHECKING, Any
 from genprm import resources
 from genprm.errors import InputError, ModelError
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
-from genprm.stepformats import READABLE, FormatName
+from genprm.stepformats import SAYS, FormatName, reading_of
 
 if TYPE_CHECKING:
     from genprm.scorers.base import StepScorer
 
-SAYS = "scorer.json"
 _KINDS = {"token": TokenScorer, "head": HeadScorer, "orm": OutcomeScorer}
 PUBLISHED: Mapping[str, FormatName] = {
     "math-shepherd": "math-shepherd", "er-prm": "er-prm", "rlhflow": "rlhflow", "qwen-prm": "qwen",
 }  # fmt: skip
 """Scorers by the checkpoints that they read, and their format."""
 SCORERS = ("auto", "generative", *PUBLISHED)
-
-
-def write_reading(folder: Path, kind: str, format: FormatName) -> None:
-    """Say in a model folder how it is read."""
-    (folder / SAYS).write_text(json.dumps({"kind": kind, "format": format}) + "\n", encoding="utf-8")
-
-
-def reading_of(model: str) -> tuple[str, FormatName] | None:
-    """Kind and format that a local model folder states; none for a generative model. Raises ``InputError``."""
-    try:
-        path = Path(resources.model(model)).expanduser() / SAYS
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError, RuntimeError):
-        return None  # a hub name, no such file, or a name that is none: loading it says what is wrong
-    try:
-        said = json.loads(text)
-        kind, format = said["kind"], said["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} does not say kind and format; name the scorer, or train the model again") from error
-    if format not in READABLE.get(kind, ()):
-        raise InputError(f"{path} names kind '{kind}' and format '{format}', which do not go together; train it again")
-    return kind, format
 
 
 def is_discriminative(model: str, scorer: str = "auto") -> bool:
@@ -58,15 +34,6 @@ def require_there(model: str) -> None:
     place = str(resources.model(model))
     if (place.startswith((".", "/", "~")) or place.count("/") != 1) and not Path(place).expanduser().is_dir():
         raise ModelError(f"the model folder '{model}' does not exist; give a folder, a shipped model or a hub name")
-
-
-def require_generative(model: str) -> None:
-    """Raises ``InputError`` for a folder that says that it is read in one pass: it writes nothing."""
-    if (said := reading_of(model)) is not None:
-        raise InputError(
-            f"{model} is a discriminative model ({SAYS} says {said[0]}): it writes no critique and casts no votes; "
-            "score with genprm verify or open_scorer, and give a generative verifier here"
-        )
 
 
 def require_fitting(model: str, scorer: str, score: str) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genprm.errors import InputError
-from genprm.scorers.opening import write_reading
-from genprm.stepformats import FORMATS, QWEN, option_ids
+from genprm.stepformats import FORMATS, QWEN, option_ids, write_reading
 from genprm.train.card import Facts, write_card
 from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples, require_outcomes
 from genprm.train.models import attention_of_short_rows, opened_model, opened_tokenizer, set_seed

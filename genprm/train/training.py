@@ -19,6 +19,7 @@ from typing import Any
 
 from genprm import recipes
 from genprm.errors import InputError, MissingDependency
+from genprm.records.hub import require_place
 from genprm.runs.configuration import Configuration
 from genprm.runs.directory import begun
 from genprm.runs.lock import hold
@@ -65,6 +66,8 @@ def train(
     if (stored := begun(out, OWN)) is not None:
         config.require_same(stored, out)
     if dry_run:
+        for sentence in _missing(options):
+            report(f"not there yet: {sentence}")
         report(plan(loaded, options))
         return None
     if (out / "metrics.json").exists():
@@ -98,6 +101,18 @@ def _with_copies(options: AnyTraining, data: Mapping[str, str]) -> AnyTraining:
     if not isinstance(options, StepTraining):
         raise InputError("--data names 'steps', which a recipe of kind generative does not read")
     return options.model_copy(update={"data": StepFileData(source="files", places=(data["steps"],))})
+
+
+def _missing(options: AnyTraining) -> list[str]:
+    """What a recipe reads and is not there, each in a sentence."""
+    found = []
+    for part in (getattr(options, name, None) for name in ("data", "problems", "heldout")):
+        for place in (getattr(part, "path", None), getattr(part, "place", None), *getattr(part, "places", ())):
+            try:
+                require_place(place or "")
+            except InputError as error:
+                found.append(str(error))
+    return found
 
 
 def _prepare(options: Runnable, data: Mapping[str, str], out: Path, report: Report) -> Prepared:

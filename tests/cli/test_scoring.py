@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genprm.cli import run
-from genprm.scorers.opening import write_reading
+from genprm.stepformats import write_reading
 from tests.cli.scripted import record, write
 from tests.engines.models import save_model
 

@@ -11,8 +11,8 @@ import pytest
 from genprm.errors import EngineUnavailable, InputError
 from genprm.scorers import Synchronous, open_scorer
 from genprm.scorers.discriminative import HeadScorer, TokenScorer
-from genprm.scorers.opening import is_discriminative, write_reading
-from genprm.stepformats import MATH_SHEPHERD
+from genprm.scorers.opening import is_discriminative
+from genprm.stepformats import MATH_SHEPHERD, write_reading
 from genprm.types import Solution
 from tests.engines.models import save_model
 

@@ -14,7 +14,7 @@ from genprm import resources
 from genprm.engines.tokenizers import HFTokenizer
 from genprm.errors import RecipeError
 from genprm.rollout import styles
-from genprm.scorers.opening import write_reading
+from genprm.stepformats import write_reading
 from genprm.train.grpo import curve
 from genprm.train.grpo_groups import Prompts, Reader, token_places
 from genprm.train.grpo_trainer import padded

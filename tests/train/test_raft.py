@@ -11,7 +11,7 @@ import yaml
 
 from genprm.errors import IdentityError, InputError, RecipeError
 from genprm.rollout.samples import Sample
-from genprm.scorers.opening import write_reading
+from genprm.stepformats import write_reading
 from genprm.train.policy_rewards import Reward
 from genprm.train.raft import best
 from genprm.train.training import train

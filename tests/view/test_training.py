@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genprm.errors import InputError
-from genprm.scorers.opening import write_reading
+from genprm.stepformats import write_reading
 from genprm.train.training import train
 from genprm.view import index, report, runs_in
 from genprm.view.training import POINTS, curve
