@@ -117,7 +117,7 @@ def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Rep
     step, spent, seen = 0, 0.0, 0
     if checkpoint is not None:
         step = int(checkpoint.name.rpartition("-")[2])
-        clock = _whole(checkpoint, STATE)
+        clock = _whole(checkpoint, STATE, sharded=options.fsdp is not None)
         spent, seen = float(clock["elapsed_s"]), int(clock["tokens"])
         report(f"continuing from step {step}, after {spent / 60:.1f} minutes")
     pace = Pace(options.schedule, max_steps=prepared.max_steps, max_minutes=options.max_minutes, spent_s=spent)
@@ -142,7 +142,8 @@ def run(options: Runnable, out: Path, prepared: Prepared, name: str, report: Rep
         with progress.stoppable():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         steps = int(trainer.state.global_step)
-        require_finite(trainer.accelerator.unwrap_model(trainer.model), options.optimizer.learning_rate)
+        if not trainer.is_fsdp_enabled:  # shards are of several processes
+            require_finite(trainer.accelerator.unwrap_model(trainer.model), options.optimizer.learning_rate)
         if heldout is not None and is_first():
             heldout.evaluate(trainer.accelerator.unwrap_model(trainer.model), steps)
         folder = _save_end(trainer, tokenizer, out, heldout)
@@ -255,12 +256,15 @@ def _arguments(options: Runnable, prepared: Prepared, out: Path, bf16: bool) -> 
     }
 
 
-def _whole(checkpoint: Path, clock: str) -> dict[str, Any]:
-    """The clock of a checkpoint. Raises ``InputError`` for one that lacks a part, from which nothing could go on."""
+def _whole(checkpoint: Path, clock: str, *, sharded: bool) -> dict[str, Any]:
+    """The clock of a checkpoint. Raises ``InputError`` for one that lacks a part, from which nothing could go on.
+
+    ``sharded``: weights and optimizer lie in parts of their own, which the library looks after.
+    """
     from safetensors import SafetensorError, safe_open
 
     remedy = f"remove {checkpoint.parent} and run the same command again to begin anew"
-    if missing := [name for name in _CHECKPOINT if not (checkpoint / name).exists()]:
+    if missing := [name for name in _CHECKPOINT[sharded:] if not (checkpoint / name).exists()]:
         raise InputError(f"the checkpoint {checkpoint} lacks {missing[0]}; {remedy}")
     try:
         for weights in checkpoint.glob("*.safetensors"):
