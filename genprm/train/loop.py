@@ -97,6 +97,9 @@ class Paced:
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """No card in checkpoints; the finished model gets ours."""
 
+    def _send_telemetry(self) -> None:
+        """TRL reports trainings to its makers; ours are nobody's business."""
+
     def training_step(self: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Raises ``Diverged`` for a loss that is no number; the library would log the loss before it instead."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]

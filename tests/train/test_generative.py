@@ -100,6 +100,12 @@ def test_a_folder_that_another_process_trains_in_is_refused(recipe: Path, tmp_pa
     assert [entry.name for entry in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+def test_nothing_is_reported_to_anybody(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *told, **more: pytest.fail(str(told)))
+    monkeypatch.delenv("CI", raising=False)
+    train(recipe, tmp_path / "out", overrides=["max_steps=1"])
+
+
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_killed_training_continues_as_if_nothing_had_been(recipe: Path, tmp_path: Path, kind: str) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
