@@ -32,10 +32,7 @@ from genprm.cli import (
 )
 from genprm.errors import Diverged, EngineUnavailable, GenPRMError, GraderUnavailable, SandboxUnavailable
 
-__all__ = ["DIVERGED", "app", "main"]
-
-DIVERGED = 4
-"""Exit code of a training whose own values made it impossible: a sweep goes on without it."""
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="genprm",
@@ -84,7 +81,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (EngineUnavailable, SandboxUnavailable, GraderUnavailable) as error:
         return _refuse(str(error), 3)
     except Diverged as error:
-        return _refuse(str(error), DIVERGED)
+        return _refuse(str(error), console.DIVERGED)
     except GenPRMError as error:
         return _refuse(str(error), 2)
     return result if isinstance(result, int) else 0

@@ -15,6 +15,8 @@ from rich.text import Text
 
 STOPPED = 130
 """Exit code of a command that Ctrl-C ended."""
+DIVERGED = 4
+"""Of a training whose own values made it impossible: a sweep goes on without it."""
 _SAID = ("genprm.engines", "genprm.execution")
 
 

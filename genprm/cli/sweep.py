@@ -141,8 +141,6 @@ class _Sweep:
 
     def _course(self, part: Part) -> Course:
         """What is owed of a part. A training that diverges fails, and others go on without it."""
-        from genprm import cli
-
         folders, to = self._folder.folders(part), console.err()
         for stage, needs in zip(part.recipe.stages, part.needs, strict=True):
             there = self._folder.has(part.folder, stage.name)
@@ -153,7 +151,7 @@ class _Sweep:
             self._folder.mark(part, stage, "begun")
             to.rule(Text(f"{part.folder} · {stage.name}: genprm {shlex.join(line)}"), align="left", style="dim")
             code = yield Owed(stage.name, line)
-            if code == cli.DIVERGED and stage.verb == "train":
+            if code == console.DIVERGED and stage.verb == "train":
                 self._folder.mark(part, stage, "failed")
                 to.print(f"{part.folder}: the training diverged, and the sweep goes on without it", soft_wrap=True)
             elif code:

@@ -37,7 +37,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     require_libraries()
     from transformers import AutoTokenizer
 
-    _check_folder(model, weights=False)
+    check_folder(model, weights=False)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError, KeyError) as error:
@@ -66,7 +66,7 @@ def load_weights(model: str, load: Callable[[], Loaded]) -> Loaded:
     """What ``load`` makes of a model folder or hub name; ``ModelError`` where it cannot."""
     from safetensors import SafetensorError
 
-    _check_folder(model, weights=True)
+    check_folder(model, weights=True)
     try:
         with _without_progress_bars():
             return load()
@@ -153,7 +153,7 @@ def _without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _check_folder(model: str, *, weights: bool) -> None:
+def check_folder(model: str, *, weights: bool) -> None:
     """Say plainly what a local folder lacks; a hub name passes."""
     try:
         _require_files(model, weights)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genprm import resources
-from genprm.errors import InputError, ModelError
+from genprm.errors import InputError
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
 from genprm.stepformats import SAYS, FormatName, reading_of
 
@@ -27,13 +25,6 @@ def is_discriminative(model: str, scorer: str = "auto") -> bool:
     if scorer not in SCORERS:
         raise InputError(f"there is no scorer '{scorer}'; the scorers are {', '.join(SCORERS)}")
     return scorer in PUBLISHED or (scorer == "auto" and reading_of(model) is not None)
-
-
-def require_there(model: str) -> None:
-    """Raises ``ModelError`` for what can only be a folder and is none; what a hub name means shows only in loading."""
-    place = str(resources.model(model))
-    if (place.startswith((".", "/", "~")) or place.count("/") != 1) and not Path(place).expanduser().is_dir():
-        raise ModelError(f"the model folder '{model}' does not exist; give a folder, a shipped model or a hub name")
 
 
 def require_fitting(model: str, scorer: str, score: str) -> None:

@@ -40,16 +40,16 @@ class GroupTrainer(Paced, GRPOTrainer):  # type: ignore[misc]
         """What TRL logs as the reward; what was read is kept for the advantages."""
         self._read = self._reader.read(id, completion_ids)
         scored = [one.reward.score for one in self._read if one.reward is not None and one.reward.score is not None]
-        judged = [one for one in self._read if one.reward is not None]
-        if self._reader.share and judged and not scored:
+        formed = sum(one.reward is not None for one in self._read)
+        if self._reader.share and formed and not scored:
             raise InputError(
-                f"the reward model judged none of the {len(judged)} solutions of a step; it is no verifier of these "
+                f"the reward model judged none of the {formed} solutions of a step; it is no verifier of these "
                 "texts, or its context is too short for them"
             )
         figures = {
             "accuracy": _mean([one.right for one in self._read]),
-            "format": _mean([one.reward is not None for one in self._read]),
-            **({"judged": len(scored) / len(judged)} if judged else {}),
+            "format": formed / len(self._read),
+            **({"judged": len(scored) / formed} if formed else {}),
             "length": _mean([len(one.ids) for one in self._read]),
             **({"process_reward": _mean(scored)} if scored else {}),
         }

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from genprm import resources
+from genprm.engines.loading import check_folder
 from genprm.errors import InputError
 from genprm.runs.keys import digest, seed_of
 from genprm.runs.units import UnitFile
 from genprm.scorers.base import Synchronous
-from genprm.scorers.opening import is_discriminative, open_scorer, require_fitting, require_there
+from genprm.scorers.opening import is_discriminative, open_scorer, require_fitting
 from genprm.train.options.policies import RewardOptions
 from genprm.types import Solution
 from genprm.verify.aggregate import scores
@@ -111,7 +113,7 @@ def _scorer_options(options: RewardOptions, seed: int) -> dict[str, Any]:
     if options.kind != "scorer":
         return {}
     assert options.model is not None
-    require_there(options.model)
+    check_folder(resources.model(options.model), weights=True)
     require_fitting(options.model, options.scorer, options.aggregation)
     asked = {name: value for name in ("votes", "mode", "sandbox", "engine") if (value := getattr(options, name))}
     if not is_discriminative(options.model, options.scorer):

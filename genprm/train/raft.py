@@ -43,7 +43,7 @@ from genprm.train.policy_card import write_policy_card
 from genprm.train.policy_problems import held_out, part
 from genprm.train.policy_rewards import Reward, Rewards
 from genprm.train.policy_samples import Figures, Task, figures, held_out_task, rewards_of, solve
-from genprm.train.running import Trained, finished, write_start
+from genprm.train.running import Trained, finished, read_figures, write_start
 from genprm.train.running import run as run_training
 from genprm.train.solutions import TEXT
 from genprm.types import Problem
@@ -110,7 +110,7 @@ class _Raft:
         folder = self._directory.path / f"iteration-{number}"
         kept = folder / FIGURES
         if kept.exists():
-            return _read(kept)
+            return read_figures(kept)
         folder.mkdir(exist_ok=True)
         started = time.monotonic()
         found: dict[str, Any] = {"iteration": number}
@@ -217,14 +217,6 @@ def _record(sample: Sample, problem: Problem, policy: str, reward: Reward) -> Ma
     extra = {**solution.extra, TEXT: sample.text, "score": reward.score}
     whole = len(steps) == len(solution.steps)
     return solution_to_dict(replace(solution, extra=extra, reward=steps if whole else reward.score))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); remove it and run the same command again") from error
-    return found
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -214,16 +214,23 @@ def _write_end(out: Path, folder: Path, facts: Facts, prepared: Prepared) -> Non
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
+def read_figures(path: Path) -> dict[str, Any]:
+    """A JSON file that a training wrote. Raises ``InputError`` where it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); remove it and run the same command again") from error
+    return found
+
+
 def finished(out: Path) -> Trained:
     """What a training left that has ended. Raises ``InputError`` where that is damaged."""
-    source = out / "metrics.json"
-    try:
-        figures = json.loads(source.read_text(encoding="utf-8"))
-        if not (out / "model").is_dir():
-            raise InputError(f"{out} has the figures of a finished training and no model; remove {source} and run the "
-                             "same command again")  # fmt: skip
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source} cannot be read ({error}); remove it and run the same command again") from error
+    figures = read_figures(out / "metrics.json")
+    if not (out / "model").is_dir():
+        raise InputError(
+            f"{out} has the figures of a finished training and no model; remove {out / 'metrics.json'} and run the "
+            "same command again"
+        )
     return Trained(out / "model", figures["steps"], figures["minutes"], figures["loss"], figures["parameters"])
 
 

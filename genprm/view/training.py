@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genprm.errors import InputError
+from genprm.runs.directory import PROBLEMS
 from genprm.view import reading
 from genprm.view.bundle import Bundle, Entry
 from genprm.view.frame import Tag, page
@@ -20,7 +21,6 @@ KINDS = ("raft", "grpo")
 """Trainings that have a page."""
 POINTS = 24
 """Of the drawn curve; each is the mean over as many steps as it takes."""
-PROBLEMS = "problems.jsonl"
 _FACTS = (
     ("kind", "training"),
     ("model.base", "first policy"),

@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tests.benchmarks.verifiers import (
     figures,
     held_out,
     measured_on_validation,
-)  # fmt: skip
+)
 
 
 def shortened(layers: int, out: Path) -> tuple[str, int]:
@@ -88,7 +89,7 @@ def measured(
     bench: Bench, method: Method, rate: float, seed: int, validation: Pool, pools: Sequence[Pool]
 ) -> dict[str, Any]:
     """The figures of one training, with one vote."""
-    single = Method(method.name, method.kind, method.rows, direct=method.direct, targets=method.targets)
+    single = replace(method, votes=1)
     run = bench.train(single, rate, seed)
     threshold = measured_on_validation(single, bench.score(run, single, validation, votes=1)[1])[1]
     return figures(bench, run, single, pools, threshold)

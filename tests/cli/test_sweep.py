@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from genprm import cli, engines, recipes
-from genprm.cli import DIVERGED
+from genprm.cli.console import DIVERGED
 from genprm.cli.run_recipe import entry_by_entry
 from tests.rollout import policies
 

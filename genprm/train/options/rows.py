@@ -151,7 +151,7 @@ class Training(Stepped):
     max_minutes: float | None = Field(default=None, gt=0)
     """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
     survey_rows: int = Field(default=400, gt=0)
-    """Rows made beforehand to state lengths and to size the batches."""
+    """Rows of endless data made beforehand to state lengths and to size the batches; of a data set it is all."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
