@@ -255,9 +255,11 @@ def _training(facts: Mapping[str, Any]) -> str:
     best = facts.get("best")
     kept = ""
     if best is not None:
+        evaluation = options["evaluation"]
+        how = f"{evaluation['votes']} votes" if "votes" in evaluation else f"at its threshold {best['threshold']:.3g}"
         kept = (
-            f"Kept are the weights of step {best['step']:,}: the best F1 ({best['f1']:.1f}, {best['votes']} votes) on "
-            f"{best['solutions']} held-out solutions of `{options['evaluation']['data']}`. "
+            f"Kept are the weights of step {best['step']:,}: the best F1 ({best['f1']:.1f}, {how}) on "
+            f"{best['solutions']} held-out solutions of `{evaluation['data']}`. "
         )
     return (
         "## Training\n\n"

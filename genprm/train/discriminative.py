@@ -11,7 +11,7 @@ from genprm.errors import InputError
 from genprm.stepformats import FORMATS, QWEN, option_ids, write_reading
 from genprm.train.card import Facts, write_card
 from genprm.train.labelled import Examples, FileExamples, LabExamples, Texts, read_examples, require_outcomes
-from genprm.train.models import attention_of_short_rows, opened_model, opened_tokenizer, set_seed
+from genprm.train.models import attention_of_short_rows, opened_model, opened_tokenizer, save_model, set_seed
 from genprm.train.options.rows import StepFileData, StepTraining
 from genprm.train.rows import Batches, survey
 from genprm.train.running import Prepared, processes
@@ -23,10 +23,12 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
     from transformers import TrainingArguments
 
     from genprm.engines.tokenizers import HFTokenizer
+    from genprm.train.heldout import HeldOut, by_rewards, read_heldout
     from genprm.train.step_trainer import StepTrainer
 
     if "gsm8k" in data:
         raise InputError(f"--data names 'gsm8k', which a recipe of kind {options.kind} does not read; name steps=PATH")
+    solutions = read_heldout(options.evaluation)
     examples = open_examples(options, report)
     set_seed(options.seed)
     added = QWEN.TAG if options.kind == "head" else None
@@ -38,6 +40,13 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
     measured = survey(rows, count, options.max_length, first, trained_of=_places)
     report(measured.describe(options.max_length))
     batches = Batches.counted(rows, options.batch_size, options.max_length, options.seed, examples.size)
+
+    def save(model: Any, folder: Path) -> Path:
+        save_model(model, tokenizer, folder)
+        write_reading(folder, options.kind, options.reads)
+        return folder
+
+    evaluated = options.evaluation
     squares = options.kind == "head" and options.aims == "soft"
     return Prepared(
         model=_model(options, tokenizer, encoder),
@@ -49,6 +58,7 @@ def prepare(options: StepTraining, data: Mapping[str, str], out: Path, report: C
         trainer=partial(StepTrainer, loss="squares" if squares else "cross-entropy"),
         arguments=TrainingArguments,
         finish=partial(_finish, options),
+        heldout=None if evaluated is None else HeldOut(evaluated, solutions, out, save, by_rewards, report),
     )
 
 

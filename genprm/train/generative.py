@@ -14,12 +14,9 @@ from genprm.train.models import opened_model, opened_tokenizer, save_model, set_
 from genprm.train.options.rows import FINITE, GenerativeTraining
 from genprm.train.rows import Batches, survey
 from genprm.train.running import Prepared, processes
-from genprm.types import Solution
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from genprm.train.heldout import HeldOut
 
 
 def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, report: Callable[[str], None]) -> Prepared:
@@ -27,9 +24,10 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
     from trl import SFTConfig
 
     from genprm.engines.tokenizers import HFTokenizer
+    from genprm.train.heldout import HeldOut, by_votes, read_heldout
     from genprm.train.trainer import PackedTrainer, Trainer
 
-    solutions = _heldout(options)
+    solutions = read_heldout(options.evaluation)
     corpus = open_corpus(options.data, data, report)
     set_seed(options.seed)
     tokenizer = opened_tokenizer(options, corpus, out, report)
@@ -39,6 +37,11 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
     size = options.rows_per_batch or options.tokens_per_batch / measured.mean_tokens
     finite = None if options.epochs is None else len(getattr(corpus, "examples", ()))
     batches = Batches.sized(rows, size, options.max_length, options.seed, finite)
+
+    def save(model: Any, folder: Path) -> Path:
+        return save_model(model, tokenizer, folder)
+
+    evaluated = options.evaluation
     kind = PackedTrainer if options.packing else Trainer
     return Prepared(
         model=_model(options, tokenizer),
@@ -50,21 +53,15 @@ def prepare(options: GenerativeTraining, data: Mapping[str, str], out: Path, rep
         trainer=partial(kind, train_dataset=_sample(batches)),
         arguments=partial(SFTConfig, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
         finish=_finish,
-        heldout=_evaluation(options, solutions, out, tokenizer, report),
+        heldout=None
+        if evaluated is None
+        else HeldOut(evaluated, solutions, out, save, by_votes(evaluated, options.seed), report),
     )
 
 
 def _finish(folder: Path, facts: Facts) -> Mapping[str, Any]:
     write_card(folder, facts)
     return {}
-
-
-def _heldout(options: GenerativeTraining) -> tuple[Solution, ...]:
-    if options.evaluation is None:
-        return ()
-    from genprm.train.heldout import read_heldout
-
-    return read_heldout(options.evaluation)
 
 
 def _surveyed(options: GenerativeTraining, corpus: Any) -> tuple[int, int, int]:
@@ -78,23 +75,6 @@ def _steps(options: GenerativeTraining, batches: Batches[Row]) -> int | None:
     if options.epochs is None:
         return options.max_steps
     return batches.steps(options.epochs, options.accumulate * processes())
-
-
-def _evaluation(
-    options: GenerativeTraining,
-    solutions: tuple[Solution, ...],
-    out: Path,
-    tokenizer: Any,
-    report: Callable[[str], None],
-) -> HeldOut | None:
-    if options.evaluation is None:
-        return None
-    from genprm.train.heldout import HeldOut
-
-    def save(model: Any, folder: Path) -> Path:
-        return save_model(model, tokenizer, folder)
-
-    return HeldOut(options.evaluation, solutions, out, save, options.seed, report)
 
 
 def _model(options: GenerativeTraining, tokenizer: PreTrainedTokenizerBase) -> Any:

@@ -106,10 +106,11 @@ def _with_copies(options: AnyTraining, data: Mapping[str, str]) -> AnyTraining:
 def _missing(options: AnyTraining) -> list[str]:
     """What a recipe reads and is not there, each in a sentence."""
     found = []
-    for part in (getattr(options, name, None) for name in ("data", "problems", "heldout")):
-        for place in (getattr(part, "path", None), getattr(part, "place", None), *getattr(part, "places", ())):
+    for part in (getattr(options, name, None) for name in ("data", "problems", "heldout", "evaluation")):
+        named = (getattr(part, name, None) for name in ("path", "place", "data"))
+        for place in (*named, *getattr(part, "places", ())):
             try:
-                require_place(place or "")
+                require_place((place or "").removeprefix("hub:"))
             except InputError as error:
                 found.append(str(error))
     return found

@@ -13,6 +13,8 @@ import yaml
 
 from genprm import recipes
 from genprm.errors import Diverged, InputError, RecipeError, RecordError
+from genprm.evaluate.processbench import score as f1_score
+from genprm.records import read_solutions
 from genprm.scorers import Synchronous, open_scorer
 from genprm.scorers.discriminative import HeadScorer, OutcomeScorer, TokenScorer
 from genprm.train.discriminative import prepare
@@ -20,6 +22,7 @@ from genprm.train.kinds import training
 from genprm.train.options.rows import StepTraining
 from genprm.train.training import train
 from genprm.types import Solution
+from genprm.verdicts import predicted_label
 from tests.engines.models import save_model
 
 KINDS = {"token": TokenScorer, "head": HeadScorer, "orm": OutcomeScorer}
@@ -95,6 +98,45 @@ def test_it_learns_and_its_folder_is_scored(kind: str, recipe: Path, tmp_path: P
     hits = [(reward >= 0.5) == (value >= 0.5) for value, reward in pairs if reward is not None]
     assert len(hits) == len(pairs) and sum(hits) / len(hits) > 0.9
     assert "step" in (trained.folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["token", "head"])
+def test_held_out_solutions_are_scored_and_the_weights_with_the_best_f1_are_kept(
+    kind: str, recipe: Path, tmp_path: Path
+) -> None:
+    heldout, out = write(tmp_path / "heldout.jsonl", labelled(40)), tmp_path / "out"
+    trained = train(recipe, out, overrides=[f"kind={kind}", f"evaluation={{data: '{heldout}', every: 16}}"])
+    assert trained is not None
+    found = [json.loads(line) for line in (out / "log/evaluations.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [one["step"] for one in found] == [16, 32, 40]
+    best = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["best"]
+    assert best == max(found, key=lambda one: one["f1"]) and best["f1"] > 60
+    assert f"Kept are the weights of step {best['step']}" in (trained.folder / "README.md").read_text(encoding="utf-8")
+    # What is kept is what was measured: scored once more, the folder has that F1 at that threshold.
+    solutions = read_solutions(str(heldout)).solutions
+    with Synchronous(open_scorer(str(trained.folder))) as opened:
+        again = [predicted_label(one.rewards, best["threshold"]) for one in opened.score(solutions)]
+    assert f1_score(again, [int(one.label or 0) for one in solutions]).f1.value == pytest.approx(best["f1"])
+
+
+def test_a_dry_run_says_that_the_held_out_solutions_are_not_there(recipe: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(recipe, tmp_path / "out", overrides=["evaluation={data: nowhere.jsonl}"], dry_run=True, report=said.append)
+    assert said[0].startswith("not there yet: there is no file or folder nowhere.jsonl")
+
+
+def labelled(count: int) -> list[dict[str, Any]]:
+    """Rows of ``rows`` with the first wrong step in place of the values."""
+    return [
+        {"id": f"s{n}", "problem": row["problem"], "steps": row["steps"], "label": ([*row["values"], 0.0].index(0.0))}
+        | ({"label": -1} if all(row["values"]) else {})
+        for n, row in enumerate(rows(count, seed=2))
+    ]
+
+
+def test_an_outcome_model_names_no_step_to_be_evaluated_by(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="an outcome model names no step"):
+        train(recipe, tmp_path / "out", overrides=["kind=orm", "evaluation={data: heldout.jsonl}"])
 
 
 def test_the_folders_are_ordinary_and_the_head_has_the_published_names(recipe: Path, tmp_path: Path) -> None:

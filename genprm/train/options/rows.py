@@ -128,15 +128,20 @@ FINITE = (ConversationData, SolutionData)
 
 
 class EvaluationOptions(Options):
-    """Verification of held-out solutions during the training; the weights with the best F1 are the ones kept."""
+    """Evaluation on held-out solutions during the training; the weights with the best F1 are the ones kept."""
 
     data: str
     """Labelled solutions: a JSONL file, or a hub name such as ``hub:Qwen/ProcessBench:gsm8k``."""
     limit: int = Field(default=64, gt=0)
     """The first so many of them."""
-    votes: int = Field(default=1, gt=0)
     every: int = Field(default=200, gt=0)
     """Steps from one evaluation to the next; one more at the end."""
+
+
+class VerificationOptions(EvaluationOptions):
+    """The same of a model that writes: it is asked for votes."""
+
+    votes: int = Field(default=1, gt=0)
     sandbox: Literal["auto", "docker", "local"] = "auto"
     engine_options: dict[str, object] = Field(default_factory=dict)
 
@@ -152,12 +157,15 @@ class Training(Stepped):
     """Wall clock of the training. The schedule then follows the clock, so two runs are not the same to the bit."""
     survey_rows: int = Field(default=400, gt=0)
     """Rows of endless data made beforehand to state lengths and to size the batches; of a data set it is all."""
+    evaluation: EvaluationOptions | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         shape = self.model.shape
         if shape is not None and self.max_length > shape.max_positions:
             raise ValueError(f"max_length {self.max_length} exceeds the model's {shape.max_positions} positions")
+        if self.evaluation is not None and self.fsdp is not None:
+            raise ValueError("evaluation needs the whole model in one process, and fsdp shards it; leave one out")
         return self
 
 
@@ -175,7 +183,7 @@ class GenerativeTraining(Training):
     """Rows of a batch in one sequence instead of padded ones; attention stays within each row."""
     epochs: float | None = Field(default=None, gt=0)
     """Times that every row of a data set is seen, in place of ``max_steps``."""
-    evaluation: EvaluationOptions | None = None
+    evaluation: VerificationOptions | None = None
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -186,8 +194,6 @@ class GenerativeTraining(Training):
                 "epochs are passes over a data set (source: conversations or solutions) and stand in place of "
                 "max_steps: set the other one to null"
             )
-        if self.evaluation is not None and self.fsdp is not None:
-            raise ValueError("evaluation needs the whole model in one process, and fsdp shards it; leave one out")
         return self
 
 
@@ -241,6 +247,8 @@ class StepTraining(Training):
             raise ValueError("adapters (model.lora) are of kind generative; all weights of a reward model are trained")
         if self.epochs is not None and self.data.source == "lab":
             raise ValueError("epochs are of files, and the lab's data is endless; give max_steps or max_minutes")
+        if self.evaluation is not None and self.kind == "orm":
+            raise ValueError("evaluation is by F1, and an outcome model names no step; leave it out")
         if self.reads not in READABLE[self.kind]:
             raise ValueError(f"kind {self.kind} has no format '{self.reads}'; it has {', '.join(READABLE[self.kind])}")
         return self
