@@ -28,8 +28,6 @@ from genprm.records.lines import read_lines
 from tests.benchmarks.measure import across, finish, table
 from tests.benchmarks.pools import genprm
 
-TEMPERATURES = (1.0, 0.6, 0.0)
-"""That held-out problems are solved at: the one of the training, the usual one of inference, and the most probable."""
 SAMPLES = 4
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -110,6 +108,7 @@ def _rewards(arm: Arm, metrics: Mapping[str, Any]) -> tuple[float | None, float 
 def main() -> None:
     options = arguments().parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
+    temperatures = [float(t) for t in options.temperatures.split(",")]
     chosen = arms(options.methods.split(","), options.scorers)
     jobs = [(arm, seed) for seed in seeds for arm in chosen]
     with ThreadPoolExecutor(options.jobs) as workers:
@@ -123,28 +122,28 @@ def main() -> None:
             (_, seed), run, t = case
             return solved(str(run / "model"), run, run.with_name(f"{run.name}-at-{t:g}"), t, seed)
 
-        cases = [(seed, t) for seed in seeds for t in TEMPERATURES]
+        cases = [(seed, t) for seed in seeds for t in temperatures]
         before = dict(zip(cases, workers.map(first, cases), strict=True))
-        ends = [(job, run, t) for job, run in zip(jobs, runs, strict=True) for t in TEMPERATURES]
+        ends = [(job, run, t) for job, run in zip(jobs, runs, strict=True) for t in temperatures]
         after = dict(zip(((job, t) for job, _, t in ends), workers.map(last, ends), strict=True))
     found = {}
     for job, run in zip(jobs, runs, strict=True):
         arm, seed = job
         metrics = json.loads((run / "metrics.json").read_text())
-        sides = ({t: before[seed, t] for t in TEMPERATURES}, {t: after[job, t] for t in TEMPERATURES})
+        sides = ({t: before[seed, t] for t in temperatures}, {t: after[job, t] for t in temperatures})
         found[job] = Trained(*sides, metrics["minutes"], _rewards(arm, metrics))
     report(chosen, seeds, found, options)
 
 
 def report(arms: Sequence[Arm], seeds: Sequence[int], found: Mapping[tuple[Arm, int], Trained], options: Any) -> None:
-    names = {1.0: "T 1", 0.6: "T 0.6", 0.0: "greedy"}
-    columns = ["method", "reward", *(f"{names[t]}: {what}" for t in TEMPERATURES for what in ("before", "gain")),
+    temperatures = list(found[arms[0], seeds[0]].before)
+    columns = ["method", "reward", *(f"T {t:g}: {what}" for t in temperatures for what in ("before", "gain")),
                "reward of samples", "minutes"]  # fmt: skip
     lines = []
     for arm in arms:
         own = [found[arm, seed] for seed in seeds]
         line: list[object] = [arm.method, arm.name]
-        for t in TEMPERATURES:
+        for t in temperatures:
             line.append(across([one.share("before", t) for one in own]))
             line.append(f"{across([one.gain(t) for one in own])} {paired(own, t)}")
         lines.append([*line, _ends([one.reward for one in own]), across([one.minutes for one in own])])
@@ -178,6 +177,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--methods", default="raft,grpo")
     parser.add_argument("--scorers", nargs="*", default=["genprm-tiny"], help="names, or NAME=FOLDER")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument(
+        "--temperatures", default="1,0.6,0", help="of the training, of inference as usual, and the most probable"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="trainings at work at once")
     return parser
 
