@@ -102,4 +102,7 @@ def _order(name: str) -> tuple[int, str]:
     """Thirds and lengths in their own order, other names by the alphabet."""
     thirds = ("first third", "middle third", "last third")
     number = name.split("–")[0].split(" ")[0]
-    return (thirds.index(name) if name in thirds else int(number) if number.isdigit() else 0, name)
+    return (
+        thirds.index(name) if name in thirds else int(number) if number.isdecimal() and len(number) < 10 else 0,
+        name,
+    )

@@ -57,8 +57,10 @@ def rounded(scores: Floats) -> Floats:
 
 
 def whole_weights(weights: Floats) -> Ints:
-    """Weights of at least 0 as whole numbers, in units of a 10^12th of the largest, or of 1 if that is more.
+    """Weights (problems, samples) of at least 0 as whole numbers, in units of a 10^12th of the problem's largest.
 
     Their sums are exact, so that equal sums tie in whatever order they were added.
     """
-    return np.round(weights * (1e12 / max(1.0, float(weights.max(initial=0.0))))).astype(np.int64)
+    largest = weights.max(axis=-1, keepdims=True, initial=0.0)
+    units: Floats = weights / np.where(largest > 0, largest, 1.0) * 1e12
+    return np.round(units).astype(np.int64)

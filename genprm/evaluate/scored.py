@@ -94,9 +94,12 @@ def _of_run(run: Path) -> tuple[Scored, ...]:
     source = run / "items.jsonl"
     loaded = load_records(read_lines(run / "solutions.jsonl"), str(run / "solutions.jsonl"), None, judged=True)
     items = {str(item.get("id")): (line, item) for line, item in read_lines(source)}
-    return tuple(
-        _from_item(solution, *items[solution.id], source) for solution in loaded.solutions if solution.id in items
-    )
+    if missing := [solution.id for solution in loaded.solutions if solution.id not in items]:
+        raise InputError(
+            f"{source} has no line of {len(missing)} of {len(loaded.solutions)} solutions, the first '{missing[0]}'; "
+            "run the same genprm verify command again"
+        )
+    return tuple(_from_item(solution, *items[solution.id], source) for solution in loaded.solutions)
 
 
 def _refuse_other_verbs(run: Path) -> None:

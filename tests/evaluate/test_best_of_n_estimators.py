@@ -115,6 +115,13 @@ def test_more_than_twelve_samples_are_drawn_with_the_problems_apart() -> None:
     assert not np.array_equal(found, vote(answers, weights, right, sizes, seed=1))
 
 
+def test_small_weights_decide_as_large_ones_do() -> None:
+    """Products over many steps are small; another problem's large ones do not change that."""
+    weights = whole_weights(np.array([[1e-20, 2e-20], [0.5, 0.4]]))
+    votes = vote(np.array([[0, 1], [0, 1]]), weights, np.array([[1.0, 0.0], [1.0, 0.0]]), [2])
+    assert votes[:, 0].tolist() == [0.0, 1.0]
+
+
 def test_sums_that_are_equal_on_paper_tie() -> None:
     """0.1 + 0.2 against 0.3, which floats tell apart; and a mean taken in another order."""
     votes = vote(np.array([[0, 0, 1]]), whole_weights(one([0.1, 0.2, 0.3])), one([1, 1, 0]), [3])
