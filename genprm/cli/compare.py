@@ -22,7 +22,7 @@ def compare(
         Literal["min", "mean", "product", "last"], typer.Option(help="Of step rewards, for best-of-n.")
     ] = "min",
     threshold: Annotated[str, typer.Option(help="A reward below it says No.")] = "0.5",
-    seed: Annotated[int, typer.Option(help="Of intervals and permutations.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of intervals and permutations.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write all as JSON too, with every flipped item.")] = None,
 ) -> None:
     """Flipped items and paired differences of runs on the same input."""

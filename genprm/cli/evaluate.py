@@ -21,7 +21,7 @@ evaluate = typer.Typer(
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="IN...", help="Run directories of genprm verify, or JSONL files with rewards.")
 ]
-Seed = Annotated[int, typer.Option(help="Of the intervals and of whatever is drawn.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the intervals and of whatever is drawn.")]
 Out = Annotated[Path | None, typer.Option(help="Write the figures as JSON too.")]
 Gold = Annotated[
     Path | None,

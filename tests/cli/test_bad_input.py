@@ -130,6 +130,14 @@ def test_an_unknown_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     refused(["train", "nowhere.yaml", "--out", str(tmp_path / "run")], tmp_path, ("nowhere.yaml",), capsys)
 
 
+@pytest.mark.parametrize("verb", [["evaluate", "processbench"], ["evaluate", "best-of-n"], ["compare"]])
+def test_a_negative_seed_of_intervals_is_refused(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "in.jsonl", record("a", "3 * 4 = 12"))
+    refused([*verb, str(path), str(path), "--seed", "-1"], tmp_path, ("--seed", "0"), capsys)
+
+
 @pytest.mark.parametrize("error", [EngineUnavailable, SandboxUnavailable])
 def test_infrastructure_that_is_down_is_exit_code_3(
     error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
