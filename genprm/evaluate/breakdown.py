@@ -101,8 +101,7 @@ def _length(one: Scored) -> str:
 def _order(name: str) -> tuple[int, str]:
     """Thirds and lengths in their own order, other names by the alphabet."""
     thirds = ("first third", "middle third", "last third")
+    if name in thirds:
+        return thirds.index(name), name
     number = name.split("–")[0].split(" ")[0]
-    return (
-        thirds.index(name) if name in thirds else int(number) if number.isdecimal() and len(number) < 10 else 0,
-        name,
-    )
+    return int(number) if number.isdecimal() and len(number) < 10 else 0, name

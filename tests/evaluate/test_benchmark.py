@@ -186,3 +186,11 @@ def test_the_command_takes_subsets_and_says_what_is_wrong(tmp_path: Path, capsys
     write(tmp_path / "c.jsonl", [judged("x", 0, [0.1]) | {"reward": 0.1}])
     assert genprm(["evaluate", "processbench", str(tmp_path / "c.jsonl")]) == 2
     assert "c.jsonl, line 1, field 'reward'" in capsys.readouterr().err
+
+
+def test_groups_may_have_any_name(tmp_path: Path) -> None:
+    names = ("²", "9" * 5000, "slip")
+    bare = {"problem": "p", "steps": ["s"], "reward": [0.9]}
+    records = [{**bare, "id": name, "generator": name, "label": place - 1} for place, name in enumerate(names[:2])]
+    path = write(tmp_path / "odd.jsonl", [*records, {**bare, "id": "c", "generator": names[2], "label": -1}])
+    assert {one.name for one in evaluate_run(path).groups["generator"]} == set(names)
