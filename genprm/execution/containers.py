@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import secrets
 import time
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+log = logging.getLogger(__name__)
 
 OWNER_LABEL = "genprm.owner"
 SCRATCH = "/scratch"
@@ -164,6 +167,15 @@ def owned(api: APIClient) -> list[tuple[str, Owner]]:
     return [(container, owner) for container, owner in owners if owner is not None]
 
 
+def remove_named(api: APIClient, names: set[str]) -> list[str]:
+    """Remove what this process has of these names; their ids. An engine that did not answer in time may have them."""
+    found = api.containers(all=True, filters={"label": f"{OWNER_LABEL}={Owner.me()}"})
+    left = [one["Id"] for one in found if not names.isdisjoint(name.lstrip("/") for name in one["Names"])]
+    for container in left:
+        remove(api, container)
+    return left
+
+
 def remove_orphans(api: APIClient) -> list[str]:
     """Remove the containers whose owner is gone; their ids."""
     orphans = [container for container, owner in owned(api) if owner.is_gone()]
@@ -187,6 +199,7 @@ def remove(api: APIClient, container: str) -> None:
         for _ in range(int(GONE_S / LOOK_S)):
             api.inspect_container(container)
             time.sleep(LOOK_S)
+        log.warning("container %s is still there %g s after the engine took its removal", container[:12], GONE_S)
 
 
 def trouble(api: APIClient, container: str) -> str | None:

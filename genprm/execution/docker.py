@@ -8,10 +8,11 @@ kernel itself, which containers share with their host. ``runtime="runsc"`` (gVis
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genprm.errors import InputError
+from genprm.errors import InputError, SandboxUnavailable
 from genprm.execution import claims, containers
 from genprm.execution import image as images
 from genprm.execution.attached import AttachedTransport
@@ -30,6 +31,7 @@ from genprm.execution.supervised import (
 if TYPE_CHECKING:
     from docker import APIClient
 
+log = logging.getLogger(__name__)
 
 LEAST_CONTAINERS = 2
 """So that one that dies or is replaced is not all there is."""
@@ -88,6 +90,7 @@ class DockerSandbox(SupervisedSandbox):
         self._daemon = Daemon()
         self._users = self._room + SPARE_USERS
         self._uids = uid_ranges(self._users)
+        self._names: set[str] = set()
         self._looked_for_orphans = False
 
     @classmethod
@@ -134,10 +137,12 @@ class DockerSandbox(SupervisedSandbox):
         return await SupervisorClient.start(transport)
 
     def _arguments(self, api: APIClient) -> Mapping[str, Any]:
-        return containers.creation(
+        asked = containers.creation(
             api, self._image.reference, [json.dumps(self._settings())], self._limits, containers.Owner.me(),
             seccomp=images.seccomp(), runtime=self._runtime,
         )  # fmt: skip
+        self._names.add(asked["name"])
+        return asked
 
     def _settings(self) -> Mapping[str, Any]:
         """Of the supervisor; see ``sandbox/supervisor.py``."""
@@ -154,4 +159,15 @@ class DockerSandbox(SupervisedSandbox):
 
     async def aclose(self) -> None:
         await super().aclose()
+        if self._names:
+            await self._remove_leftovers()
         self._daemon.close()
+
+    async def _remove_leftovers(self) -> None:
+        """An engine that was too slow to answer may have made a container after all, or still have to remove one."""
+        names, self._names = self._names, set()
+        try:
+            for container in await self._daemon.call(lambda api: containers.remove_named(api, names)):
+                log.warning("container %s was left over and has been removed", container[:12])
+        except SandboxUnavailable as error:
+            log.warning("whether a container is left could not be seen: %s", error)

@@ -63,6 +63,12 @@ def ours(api: docker.APIClient, pid: int | None = None) -> set[str]:
     return {container for container, owner in containers.owned(api) if owner.pid == wanted}
 
 
+def described(api: docker.APIClient, found: set[str]) -> list[str]:
+    """Containers that should be gone: how they stand, and what runs in them."""
+    rows = [one for one in api.containers(all=True) if one["Id"] in found]
+    return [f"{one['Names'][0]} is left: {one['State']}, {one['Status']}, made at {one['Created']}" for one in rows]
+
+
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
     """Whether the condition comes true in time."""
     deadline = time.monotonic() + seconds

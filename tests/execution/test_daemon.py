@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import pytest
@@ -17,8 +18,9 @@ import requests
 import urllib3
 
 from genprm.errors import SandboxUnavailable
-from genprm.execution import daemon, open_sandbox
+from genprm.execution import DockerSandbox, containers, daemon, open_sandbox
 from genprm.execution.daemon import Daemon, connect, explain
+from genprm.execution.image import Image
 
 
 @contextlib.contextmanager
@@ -121,6 +123,58 @@ def test_a_call_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.close()
 
     asyncio.run(use())
+
+
+class SlowEngine:
+    """Makes a container, and says so too late."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, Any]] = {}
+
+    def create_host_config(self, **_: object) -> dict[str, object]:
+        return {}
+
+    def create_container(self, **asked: Any) -> None:
+        self.made[f"id of {asked['name']}"] = asked
+        raise requests.exceptions.ReadTimeout("timed out")
+
+    def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:
+        label = filters["label"].partition("=")
+        return [
+            {"Id": made, "Names": [f"/{asked['name']}"], "Labels": asked["labels"]}
+            for made, asked in self.made.items()
+            if all and label[0] in asked["labels"] and label[2] in ("", asked["labels"][label[0]])
+        ]
+
+    def remove_container(self, container: str, *, force: bool, v: bool) -> None:
+        assert force and v
+        del self.made[container]
+
+    def inspect_container(self, container: str) -> None:
+        assert container not in self.made
+        raise docker.errors.NotFound("gone")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_container_that_the_engine_made_without_saying_so_is_removed_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And one of another sandbox of this process is not."""
+    engine = SlowEngine()
+    monkeypatch.setattr(daemon, "connect", lambda: engine)
+    theirs = {"name": "another", "labels": {containers.OWNER_LABEL: str(containers.Owner.me())}}
+    engine.made["theirs"] = theirs
+
+    async def use() -> None:
+        async with contextlib.aclosing(DockerSandbox(Image("here", "sha256:0"), containers=1)) as sandbox:
+            with pytest.raises(SandboxUnavailable, match="does not answer in time"):
+                await sandbox.start()
+            assert len(engine.made) == 2
+
+    asyncio.run(use())
+    assert engine.made == {"theirs": theirs}
 
 
 class Closeable:

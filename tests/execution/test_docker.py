@@ -30,8 +30,10 @@ SPIN = "while True: pass"
 def api() -> Iterator[docker.APIClient]:
     engine.need_image()
     with contextlib.closing(engine.client()) as api:
+        before = engine.ours(api)
         yield api
-        assert engine.within(PATIENCE_S, lambda: not engine.ours(api)), "a container is left"
+        gone = engine.within(PATIENCE_S, lambda: engine.ours(api) <= before)
+        assert gone, engine.described(api, engine.ours(api) - before)
 
 
 def run(use: Callable[[DockerSandbox], Awaitable[None]], **options: int | float) -> None:
@@ -41,9 +43,11 @@ def run(use: Callable[[DockerSandbox], Awaitable[None]], **options: int | float)
         async with contextlib.aclosing(DockerSandbox(engine.need_image(), **options)) as sandbox:  # type: ignore[arg-type]
             await use(sandbox)
 
-    asyncio.run(story())
     with contextlib.closing(engine.client()) as api:
-        assert not engine.ours(api)
+        before = engine.ours(api)
+        asyncio.run(story())
+        left = engine.ours(api) - before
+        assert not left, engine.described(api, left)
 
 
 def one(sandbox: DockerSandbox) -> str:
