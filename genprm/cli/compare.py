@@ -27,9 +27,10 @@ def compare(
 ) -> None:
     """Flipped items and paired differences of runs on the same input."""
     from genprm.cli import figures
-    from genprm.cli.evaluate import number, write
+    from genprm.cli.evaluate import check_out, number, write
     from genprm.evaluate.compare import compare
 
+    check_out(out, sources)
     found = compare(sources, bench=bench, aggregation=score, threshold=number(threshold), seed=seed)
     figures.print_comparison(console.out(), found)
     write(out, found.as_dict())

@@ -21,13 +21,13 @@ _SAID = ("genprm.engines", "genprm.execution")
 
 
 def out() -> Console:
-    """The console of results."""
-    return Console(highlight=False, soft_wrap=False)
+    """The console of results. Brackets and colons in what it prints are only that."""
+    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def err() -> Console:
     """The console of progress and remarks."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.text import Text
 from genprm.cli import console, shared
 
 if TYPE_CHECKING:
-    from genprm.critique import Summary
+    from genprm.critique import Plan, Summary
 
 
 def critique(
@@ -51,6 +51,7 @@ def critique(
     """Criticise solutions with a verifier and have a policy refine them."""
     from genprm.api import Verifier
     from genprm.critique import CRITICS, Plan
+    from genprm.critique import check as check_given
     from genprm.critique import critique as run
     from genprm.engines import Sampling, replica_options, resolve_engine
     from genprm.engines.sampling import check
@@ -68,11 +69,12 @@ def critique(
         model, votes=votes, engine=engine, sandbox=sandbox, seed=seed, ray=cluster,
         engine_options=shared.options_of(engine_option or ()),
     )  # fmt: skip
-    options: dict[str, Any] = shared.options_of(policy_option or ())
+    options: dict[str, Any] = shared.options_of(policy_option or (), "--policy-option")
     writer = Opening(
         policy, engine, Settings(style, None, max_tokens), sampling, seed,
         engine_options=replica_options(engine, options, gpus_per_replica),
     )  # fmt: skip
+    check_given(loaded, plan)
     if dry_run:
         for line in (
             *loaded.notes,
@@ -89,10 +91,10 @@ def critique(
     to = console.err()
     with console.stoppable(out):
         found = run(loaded, out, verifier, writer, plan, ray=cluster, on_stage=lambda line: to.print(Text(line)))
-    _print(found)
+    _print(found, plan)
 
 
-def _print(found: Summary) -> None:
+def _print(found: Summary, plan: Plan) -> None:
     to = console.out()
     grid = console.grid(
         "round", "right", "criticised", "right ones", "became right", "became wrong", "policy tokens",
@@ -107,9 +109,10 @@ def _print(found: Summary) -> None:
     to.print(grid)
     alarms, lost = sum(one.false_alarms for one in found.rounds), sum(one.right_to_wrong for one in found.rounds)
     if alarms:
+        advice = ": --accept-if-better keeps a solution unless the verifier scores the new one higher"
         to.print(
-            f"{alarms} solutions with the right answer were criticised (if their steps are right too, falsely) and "
-            f"{lost} became wrong: --accept-if-better keeps a solution unless the verifier scores the new one higher",
+            f"{alarms} times a solution with the right answer was criticised (falsely if its steps are right too), and "
+            f"{lost} times one became wrong{'' if plan.accept_if_better else advice}",
             soft_wrap=True,
         )
     to.print(f"refined solutions in {found.path / 'refined.jsonl'}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -58,6 +59,7 @@ def processbench(
 
     if curve and len(sources) > 1:
         raise InputError(f"--curve is of one run, and here are {len(sources)}; give one IN")
+    check_out(out, [*sources, gold])
     value: float | Literal["first"] = "first" if threshold == "first" else number(threshold)
     found = processbench(sources, threshold=value, gold=gold, seed=seed)
     curves = scaling_curve(sources[0], vote_rule=vote_rule, gold=gold, seed=seed) if curve else {}
@@ -86,6 +88,7 @@ def prmbench(
     from genprm.cli import figures
     from genprm.evaluate.prmbench import prmbench
 
+    check_out(out, [*sources, gold])
     found = prmbench(sources, threshold=number(threshold), gold=gold, seed=seed)
     to = console.out()
     figures.print_gold(to, found.gold)
@@ -111,6 +114,7 @@ def best_of_n(
     from genprm.cli import figures
     from genprm.evaluate.best_of_n import best_of_n
 
+    check_out(out, [*sources, gold])
     found = best_of_n(sources, n=n, weights=weights, gold=gold, seed=seed)
     to = console.out()
     figures.print_gold(to, found.gold)
@@ -134,6 +138,7 @@ def refine(
     from genprm.cli import refined
     from genprm.evaluate.refine import refine
 
+    check_out(out, [*sources, *(against or ())])
     found = refine(sources, against=against or (), seed=seed)
     refined.print_refine(console.out(), found)
     write(out, found.as_dict())
@@ -150,6 +155,18 @@ def number(text: str) -> float:
     if not math.isfinite(found):
         raise InputError(f"threshold is '{text}'; it must be a number such as 0.5")
     return found
+
+
+def check_out(out: Path | None, given: Iterable[Path | None]) -> None:
+    """Raises ``InputError`` for a file of figures that would replace something else: what was given, or a run's own."""
+    from genprm.errors import InputError
+
+    if out is None or not out.exists():
+        return
+    if any(path is not None and path.exists() and out.samefile(path) for path in given):
+        raise InputError(f"--out {out} is what the figures are of; give another file")
+    if (out.parent / "config.yaml").exists() or out.suffix != ".json":
+        raise InputError(f"--out {out} exists and is no file of figures; give another file, or remove it")
 
 
 def write(out: Path | None, figures: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ def search(
     searcher = Searcher(
         policy, scorer=model, kind=scorer, plan=plan, engine=engine, settings=Settings(style, None, max_tokens),
         sampling=sampling, seed=seed, concurrency=max_in_flight, ray=shared.cluster_of(ray, replicas, gpus_per_replica),
-        engine_options=shared.options_of(policy_option or ()), scorer_options=options,
+        engine_options=shared.options_of(policy_option or (), "--policy-option"), scorer_options=options,
     )  # fmt: skip
     given = read_problems(source, limit=limit)
     if dry_run:

@@ -40,17 +40,20 @@ GpusPerReplica = Annotated[
 ]
 
 
-def options_of(texts: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as a dictionary; values are read as YAML. Raises ``InputError`` for one without ``=``."""
+def options_of(texts: Sequence[str], name: str = "--engine-option") -> dict[str, Any]:
+    """``NAME=VALUE`` texts as a dictionary; values are read as YAML. ``name``: of the option, for complaints.
+
+    Raises ``InputError`` for one without ``=``.
+    """
     found = {}
     for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.isidentifier():
-            raise InputError(f"--engine-option is '{text}'; it must be NAME=VALUE, such as context_length=4096")
+        key, sign, value = text.partition("=")
+        if not sign or not key.isidentifier():
+            raise InputError(f"{name} is '{text}'; it must be NAME=VALUE, such as context_length=4096")
         try:
-            found[name] = yaml.safe_load(value)
+            found[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise InputError(f"--engine-option '{text}': the value is not valid YAML; quote it") from error
+            raise InputError(f"{name} '{text}': the value is not valid YAML; quote it") from error
     return found
 
 

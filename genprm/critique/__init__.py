@@ -6,7 +6,7 @@ job        a run: verify, criticise, refine, round after round
 """
 
 from genprm.critique.findings import CRITICS, Critic, Finding
-from genprm.critique.job import Plan, Summary, critique
+from genprm.critique.job import Plan, Summary, check, critique
 from genprm.critique.rounds import Round
 
-__all__ = ["CRITICS", "Critic", "Finding", "Plan", "Round", "Summary", "critique"]
+__all__ = ["CRITICS", "Critic", "Finding", "Plan", "Round", "Summary", "check", "critique"]

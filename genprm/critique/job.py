@@ -14,6 +14,7 @@ Verifier and policy are never loaded together. More rounds continue a run: what 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -49,6 +50,8 @@ from genprm.runs.ray import RayCluster
 from genprm.types import Problem, Rollout, Solution, Verification, Vote
 
 REFINEMENTS, OPINIONS, REFINED = "refinements.jsonl", "opinions.jsonl", "refined.jsonl"
+_MADE = re.compile(r"(.+)~\d+\.\d+", re.DOTALL)
+"""The id of a new solution: that of the given one, the round, and a number."""
 OnStage = Callable[[str], None]
 """Told in a sentence what begins."""
 
@@ -97,6 +100,19 @@ class _Verified:
     votes: tuple[Vote, ...]
 
 
+def check(loaded: Loaded, plan: Plan) -> None:
+    """Raises ``InputError`` for solutions that cannot be criticised by the plan."""
+    if plan.critic == "oracle" and (bare := [one.id for one in loaded.solutions if one.label is None]):
+        raise InputError(f"{loaded.source}: solution {bare[0]} has no 'label', which critic oracle reads")
+    given = {one.id for one in loaded.solutions}
+    for name in given:
+        if (made := _MADE.fullmatch(name)) and made[1] in given:
+            raise InputError(
+                f"{loaded.source}: '{name}' is what a refinement of '{made[1]}' may be called, and both are given; "
+                "rename one of them, or criticise them in runs of their own"
+            )
+
+
 def critique(
     loaded: Loaded,
     out: Path | str,
@@ -112,8 +128,7 @@ def critique(
     Raises ``InputError`` before anything is written; ``EngineUnavailable``, ``SandboxUnavailable`` or
     ``GraderUnavailable``, with everything finished kept, when infrastructure lost something.
     """
-    if plan.critic == "oracle" and (bare := [one.id for one in loaded.solutions if one.label is None]):
-        raise InputError(f"{loaded.source}: solution {bare[0]} has no 'label', which critic oracle reads")
+    check(loaded, plan)
     out = Path(out)
     verifier.prepare(out / "verified-0")
     if (stored := begun(out)) is not None:
@@ -145,6 +160,8 @@ class _Run:
         self._right: dict[str, bool | None] = {}
         self._tokens: dict[str, int] = {}
         """Of the policy, by the id of what it wrote or graded."""
+        self._heard: set[str] = set()
+        """Solutions that the policy has judged."""
 
     def work(self) -> Summary:
         self._verify(0, list(self._given.values()))
@@ -240,7 +257,11 @@ class _Run:
             index = majority([units[one.key]["index"] for one in questions]).index
             if index is not None and index >= 0:
                 found[name] = Finding(index, "")
-            self._tokens[f"{current[name].id}~{number}.opinion"] = sum(units[one.key]["tokens"] for one in questions)
+            if current[name].id not in self._heard:  # one that stands is not asked about again
+                self._heard.add(current[name].id)
+                self._tokens[f"{current[name].id}~{number}.opinion"] = sum(
+                    units[one.key]["tokens"] for one in questions
+                )
         return found
 
     # The policy
@@ -289,7 +310,8 @@ class _Run:
 
     def _grade_given(self) -> None:
         """Whether the given answers are right, for the figures alone."""
-        self._right = {name: one.final_answer_correct for name, one in self._given.items()}
+        # Without a reference answer nobody can tell of what is written later, so nothing is counted from the start.
+        self._right = {name: one.final_answer_correct if one.answer else None for name, one in self._given.items()}
         orders = [
             PrefixOrder(self._key("grade", name, one.answer, one.predicted_answer, one.steps[-1]), _problem(one), one,
                         len(one.steps) - 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +34,15 @@ def replace_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
+        if path.is_dir():
+            message = f"cannot write {path}: it is a folder; give the name of a file"
+        elif not path.parent.is_dir():
+            message = f"cannot write {path}: there is no folder {path.parent}; make it first"
+        else:
+            message = f"cannot write {path}: {error.strerror}; free space or choose another folder"
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InputError(message) from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -83,6 +83,12 @@ def fill(template: str, title: str, *, data: str = "", **parts: Any) -> str:
     )
 
 
+def is_ours(page: Path) -> bool:
+    """Whether a file is a page that ``fill`` made."""
+    with page.open("rb") as file:
+        return b'<meta name="generator" content="genprm">' in file.read(512)
+
+
 def bin_of(value: float) -> int:
     """The bar of a value in [0, 1]."""
     return min(int(value * BINS), BINS - 1)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from genprm.errors import InputError
 from genprm.view import reading
-from genprm.view.frame import fill
-from genprm.view.report import Written, write
+from genprm.view.frame import fill, is_ours
+from genprm.view.report import REPORT, Written, write
 from genprm.view.training import KINDS
 
 _RUNS = ("solutions.jsonl", "problems.jsonl")
@@ -85,8 +85,19 @@ def index(folders: Iterable[Path], out: Path | None = None) -> Path:
     path = out.resolve() if out else shared / "index.html"
     if path.parent == Path(path.anchor):
         raise InputError(f"the runs share no folder but {path.parent}; say with --out where the index is to be")
+    _require_ours(path)
+    if path in [run / REPORT for run in runs]:
+        raise InputError(f"{path} is the report of a run; say with --out where the index is to be")
     replace_text(path, render(path, [write(run) for run in runs]))
     return path
+
+
+def _require_ours(path: Path) -> None:
+    """Raises ``InputError`` where the index would replace something else."""
+    if path.suffix not in (".html", ".htm"):
+        raise InputError(f"the index is a page, and {path} would be none; give a name that ends with .html")
+    if path.is_file() and not is_ours(path):
+        raise InputError(f"{path} exists and is no page of genprm; say with --out where the index is to be")
 
 
 def render(path: Path, written: Sequence[Written]) -> str:

@@ -18,6 +18,8 @@ from genprm.view import curation, reading, refinement, rollouts, training, verif
 from genprm.view.bundle import Bundle
 from genprm.view.figures import Score
 
+REPORT = "report.html"
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -62,9 +64,9 @@ def write(run_dir: Path) -> Written:
             case _:
                 text, totals = verification.render(run_dir, title, config, bundle)
                 score = totals.measured.score if totals.labelled else None
-        replace_text(run_dir / "report.html", text)
+        replace_text(run_dir / REPORT, text)
         bundle.sweep()
     finally:
         bundle.close()
     verb = str(config.get("verb", "verify"))
-    return Written(run_dir / "report.html", verb, title, config, bundle.items, dict(bundle.counts), score)
+    return Written(run_dir / REPORT, verb, title, config, bundle.items, dict(bundle.counts), score)

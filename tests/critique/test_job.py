@@ -141,6 +141,31 @@ def test_a_policy_can_be_its_own_critic(tmp_path: Path) -> None:
     assert kept.rounds[1].right_to_wrong == 0 and kept.rounds[1].wrong_to_right > 0
 
 
+def test_opinions_of_a_solution_that_stands_are_paid_once(tmp_path: Path) -> None:
+    """They are not asked for again in later rounds, nor counted."""
+    nothing_wrong = lambda: ScriptedEngine(lambda prompt, request: "All is well: \\boxed{-1}", name="solver")  # noqa: E731
+    found = run(tmp_path / "run", Plan(rounds=3, critic="self"), engine=nothing_wrong)
+    assert [one.policy_tokens > 0 for one in found.rounds] == [False, True, False, False]
+
+
+def test_without_a_reference_answer_nothing_is_counted_in_any_round(tmp_path: Path) -> None:
+    """A record may say that its own answer is right; of what replaces it nobody can tell."""
+    bare = [replace(one, answer=None, final_answer_correct=True) for one in sums.given(6).solutions[:3]]
+    loaded = Loaded((*bare, *sums.given(6).solutions[3:]), source="in.jsonl")
+    found = run(tmp_path / "run", Plan(rounds=2, refinements=2), loaded)
+    assert [one.answered for one in found.rounds] == [3, 3, 3] and found.rounds[0].right == 1
+
+
+def test_ids_that_refinements_would_get_are_refused(tmp_path: Path) -> None:
+    one = sums.solution(0)
+    both = Loaded((one, replace(sums.solution(1), id=f"{one.id}~1.0")), source="in.jsonl")
+    with pytest.raises(InputError, match=r"in.jsonl: 's0~1.0' is what a refinement of 's0' may be called"):
+        run(tmp_path / "run", Plan(), both)
+    assert not (tmp_path / "run").exists()
+    alone = Loaded(both.solutions[1:], source="in.jsonl")
+    assert run(tmp_path / "alone", Plan(rounds=1), alone).rounds[0].problems == 1
+
+
 @pytest.mark.parametrize("field", ["rounds", "refinements", "opinions"])
 def test_amounts_below_one_are_refused(field: str) -> None:
     with pytest.raises(InputError, match=f"{field} is 0; it must be at least 1"):

@@ -54,6 +54,22 @@ def test_runs_that_are_given_one_by_one_share_a_folder_or_are_told_one(runs: Pat
     assert 'href="runs/first/report.html"' in (tmp_path / "all.html").read_text(encoding="utf-8")
 
 
+def test_an_index_replaces_pages_of_ours_alone(runs: Path, tmp_path: Path) -> None:
+    """Neither a run's files, nor the report of one of the runs, nor a page that someone else wrote."""
+    index([runs])
+    index([runs])
+    (tmp_path / "index.html").write_text("<!doctype html><title>my lab</title>", encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for target, message in (
+        (runs / "first/votes.jsonl", "would be none"),
+        (runs / "first/report.html", "is the report of a run"),
+        (tmp_path / "index.html", "is no page of genprm"),
+    ):
+        with pytest.raises(InputError, match=message):
+            index([runs], target)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no run directory in it"):
         index([tmp_path])
