@@ -59,10 +59,13 @@ def processbench(
 
     if curve and len(sources) > 1:
         raise InputError(f"--curve is of one run, and here are {len(sources)}; give one IN")
+    if vote_rule != "mean" and not curve:
+        raise InputError(f"--vote-rule {vote_rule} is of the curve; add --curve, or leave it out")
     check_out(out, [*sources, gold])
     value: float | Literal["first"] = "first" if threshold == "first" else number(threshold)
     found = processbench(sources, threshold=value, gold=gold, seed=seed)
-    curves = scaling_curve(sources[0], vote_rule=vote_rule, gold=gold, seed=seed) if curve else {}
+    used = found.runs[0].threshold
+    curves = scaling_curve(sources[0], vote_rule=vote_rule, threshold=used, gold=gold, seed=seed) if curve else {}
     to = console.out()
     figures.print_gold(to, found.gold)
     figures.print_processbench(to, found, curves)

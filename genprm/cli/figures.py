@@ -138,6 +138,9 @@ def _print_report(to: Console, name: str, report: Report, *, brief: bool) -> Non
         to,
         f"{name}: {report.solutions} solutions with a label, {report.unlabelled} without; per cent, 95 % intervals",
     )
+    if report.unfinished:
+        say(to, f"{report.unfinished} of them are not finished, and count as they stand: without a verdict as a miss; "
+                "run the same genprm verify command again")  # fmt: skip
     named = [("all votes", report.maj)]
     if report.pass_at_1 is not None:
         named.append((f"single votes ({report.votes})", report.pass_at_1))

@@ -18,7 +18,7 @@ import numpy as np
 from genprm.errors import InputError
 from genprm.evaluate.gold import GoldUse, read_all
 from genprm.evaluate.processbench import Report, evaluate_results, hits, labelled, with_error
-from genprm.evaluate.scored import Results, Scored
+from genprm.evaluate.scored import Results, Scored, require_same
 from genprm.evaluate.statistics import Interval, Spread, f1_draws, interval, spread
 from genprm.evaluate.thresholds import best_threshold
 from genprm.verdicts import THRESHOLD
@@ -99,7 +99,11 @@ def _by_seed(parts: Sequence[tuple[str, _Part]]) -> list[dict[str, _Part]]:
     """The subsets of each run: the i-th input on the same solutions belongs to run i."""
     groups: dict[frozenset[str], tuple[str, list[_Part]]] = {}
     for name, part in parts:
-        groups.setdefault(part.ids, (name, []))[1].append(part)
+        same = groups.setdefault(part.ids, (name, []))[1]
+        same.append(part)
+        known = {one.solution.id: one for one in same[0].scored}
+        for one in part.scored:
+            require_same(same[0].results, known[one.solution.id], part.results, one, "processbench")
     seen: dict[str, Path] = {}
     for ids, (_, same) in groups.items():
         path = same[0].results.path

@@ -24,7 +24,7 @@ from genprm.evaluate.calibration import Calibration
 from genprm.evaluate.diagnostics import answer_calibration, last_minimum
 from genprm.evaluate.estimators import best_of, pass_at, whole_weights
 from genprm.evaluate.gold import GoldUse, read_all
-from genprm.evaluate.samples import Samples, collect, same_problems, scored_mask
+from genprm.evaluate.samples import Samples, collect, same_answers_in, same_problems, scored_mask
 from genprm.evaluate.scored import Results
 from genprm.evaluate.statistics import (
     RESAMPLES,
@@ -101,6 +101,8 @@ def best_of_n(
     results, use = read_all(paths, gold)
     sampled = [collect(one, n or 1) for one in results]
     same_problems(sampled, [str(path) for path in paths])
+    for other in results[1:]:
+        same_answers_in(results[0], other)
     largest = n or min(one.correct.shape[1] for run in sampled for one in run)
     sizes = tuple(range(1, largest + 1))
     runs = tuple(

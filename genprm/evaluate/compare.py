@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +22,9 @@ from genprm.evaluate.permutation import holm, permutation_p
 from genprm.evaluate.prmbench import CORRECT, FN, FP, categories, counts_of, figures_of, pair_of
 from genprm.evaluate.processbench import hits, labelled, with_error
 from genprm.evaluate.samples import collect
-from genprm.evaluate.scored import Results, Scored, read_results
+from genprm.evaluate.scored import Bench, Results, Scored, read_results, require_same_input
 from genprm.evaluate.statistics import Bools, Floats, Interval, f1, interval, ratio, units
 from genprm.verdicts import THRESHOLD
-
-Bench = Literal["processbench", "prmbench", "best-of-n"]
-BENCHES: tuple[Bench, ...] = get_args(Bench)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +86,11 @@ def compare(
     if len(paths) < 2:
         raise InputError("a comparison needs two runs or files on the same input; give another one")
     results = [read_results(path) for path in paths]
-    for other in results[1:]:
-        require_same_input(results[0], other)
     chosen = bench or (
-        "processbench" if any(one.solution.label is not None for one in results[0].scored) else BENCHES[2]
+        "processbench" if any(one.solution.label is not None for one in results[0].scored) else "best-of-n"
     )
+    for other in results[1:]:
+        require_same_input(results[0], other, chosen)
     measured = [_measured(result, chosen, aggregation, threshold) for result in results]
     pairs = [
         _pair((str(paths[a]), measured[a]), (str(paths[b]), measured[b]), seed)
@@ -107,25 +104,6 @@ def compare(
         systems=tuple((str(path), 100 * _value(one)) for path, one in zip(paths, measured, strict=True)),
         pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)),
     )
-
-
-def require_same_input(first: Results, other: Results) -> None:
-    """Raises ``InputError`` unless both hold the same solutions: ids, steps and labels."""
-    known = {one.solution.id: one for one in first.scored}
-    there = {one.solution.id for one in other.scored}
-    if missing := sorted(known.keys() ^ there):
-        has, lacks = (first, other) if missing[0] in known else (other, first)
-        raise InputError(
-            f"{has.path} has the solution '{missing[0]}' and {lacks.path} has not; compare runs on the same input"
-        )
-    for one in other.scored:
-        mine, theirs = known[one.solution.id].solution, one.solution
-        for field in ("problem", "steps", "label"):
-            if getattr(mine, field) != getattr(theirs, field):
-                raise InputError(
-                    f"{first.path} and {other.path} differ in field '{field}' of the solution '{theirs.id}'; "
-                    "compare runs on the same input"
-                )
 
 
 def _measured(results: Results, bench: Bench, aggregation: str, threshold: float) -> Measured:

@@ -128,7 +128,8 @@ class _Reader:
         if not said:
             raise self.fail("label", f"is missing; a line holds one of {', '.join(SAID)}: give it, or drop the line")
         if by == "problem_id" and said != ["answer"]:
-            raise self.fail(said[0], "is of one solution, and the line names a problem; give the solution's 'id'")
+            other = next(field for field in said if field != "answer")
+            raise self.fail(other, "is of one solution, and the line names a problem; give the solution's 'id'")
         label, wrong = self._label(), self._error_steps()
         if wrong is not None:
             first = min(wrong, default=-1)

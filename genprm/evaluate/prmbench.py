@@ -23,7 +23,7 @@ import numpy as np
 
 from genprm.errors import InputError
 from genprm.evaluate.gold import GoldUse, read_all
-from genprm.evaluate.scored import Results, Scored
+from genprm.evaluate.scored import Results, Scored, require_same_input
 from genprm.evaluate.statistics import Floats, Interval, Ints, Spread, intervals, ratio, spread, units
 from genprm.verdicts import THRESHOLD
 
@@ -83,13 +83,8 @@ def prmbench(
     """The figures of run directories or files on the same solutions. ``gold``: wrong steps in place of those of the
     runs (``gold``). Raises ``InputError``."""
     results, use = read_all(paths, gold)
-    ids = [{one.solution.id for one in result.scored} for result in results]
-    for result, found in zip(results[1:], ids[1:], strict=True):
-        if found != ids[0]:
-            other = sorted(found ^ ids[0])[0]
-            raise InputError(
-                f"{paths[0]} and {result.path} differ in the solution '{other}'; give runs of the same solutions"
-            )
+    for other in results[1:]:
+        require_same_input(results[0], other, "prmbench")
     runs = tuple(_run(result, threshold, seed) for result in results)
     if len(runs) == 1:
         return PRMBench(runs, {}, use)

@@ -61,6 +61,8 @@ class Report:
 
     solutions: int
     unlabelled: int
+    unfinished: int
+    """Solutions whose votes are owed still: they have no verdict, or one of fewer votes."""
     votes: int
     """Single votes to each solution, the fewest."""
     maj: F1Result
@@ -180,6 +182,7 @@ def evaluate_results(
     return Report(
         solutions=len(known),
         unlabelled=len(chosen) - len(known),
+        unfinished=sum(one.settled is None for one in known),
         votes=fewest,
         maj=pass_at_1(maj, labels, problems=problems, seed=seed),
         pass_at_1=pass_at_1(singles, labels, problems=problems, seed=seed) if fewest else None,

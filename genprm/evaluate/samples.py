@@ -73,6 +73,8 @@ def collect(results: Results, fewest: int = 1) -> list[Samples]:
             first, "problem_id", f"the problem '{short[:60]}' has {len(places[short])} solutions, fewer than {fewest}; "
             f"sample more of it, or give a smaller --n",
         )  # fmt: skip
+    for members in places.values():
+        _one_problem(results, [results.scored[place] for place in members])
     answers, right = conclusions([one.solution for one in results.scored])
     grouped = same_answers([[answers[place] for place in members] for members in places.values()])
     flat = np.empty(len(right), dtype=np.int64)
@@ -110,6 +112,30 @@ def _check(results: Results, one: Scored) -> None:
         raise results.fail(
             one, "final_answer_correct", "is missing, and so is 'answer'; give one of them to tell right from wrong"
         )
+
+
+def _one_problem(results: Results, samples: Sequence[Scored]) -> None:
+    """Raises ``RecordError`` where samples that name one problem hold the texts of two."""
+    first: Scored | None = None
+    for one in samples:
+        if one.solution.problem:
+            first = first or one
+            if one.solution.problem != first.solution.problem:
+                name = one.solution.problem_id
+                raise results.fail(one, "problem", f"is another text than in line {first.line}, and both have the "
+                                   f"problem_id '{name}'; give each problem its own")  # fmt: skip
+
+
+def same_answers_in(first: Results, other: Results) -> None:
+    """Raises ``InputError`` where the reference answer of a problem is another one in another run."""
+    known = {str(one.problem): one.solution.answer for one in first.scored}
+    for one in other.scored:
+        mine, theirs = known.get(str(one.problem)), one.solution.answer
+        if None not in (mine, theirs) and mine != theirs:
+            raise InputError(
+                f"{first.path} and {other.path} have other answers to the problem '{str(one.problem)[:60]}' "
+                f"('{mine}' and '{theirs}'); give runs with the same reference answers"
+            )
 
 
 def _scores(scored: Sequence[Scored]) -> dict[str, Floats]:

@@ -22,9 +22,11 @@ SUBSETS = 2000
 
 
 def scaling_curve(
-    run: Path, *, vote_rule: VoteRule = "mean", gold: Path | None = None, seed: int = 0
+    run: Path, *, vote_rule: VoteRule = "mean", threshold: float = THRESHOLD, gold: Path | None = None, seed: int = 0
 ) -> dict[int, F1Result]:
     """F1 of Maj@n for n = 1 to the votes of the run. ``gold``: labels in place of those of the run (``gold``).
+
+    ``threshold``: a step is called wrong where the mean of what the votes say of it is below.
 
     A solution's hit is the share of subsets of n votes that name its label; accuracies are the means of hits, and F1
     is taken of the accuracies. So both accuracies are unbiased; at n = 1 this F1 is at least the mean of the votes' own
@@ -53,7 +55,7 @@ def scaling_curve(
     curve = {}
     for size in range(1, total + 1):
         chosen = subsets(total, size, seed)
-        predicted = [subset_labels(votes[one.solution.id], chosen, vote_rule) for one in known]
+        predicted = [subset_labels(votes[one.solution.id], chosen, vote_rule, threshold) for one in known]
         shares = hits(predicted, labels).mean(axis=1, keepdims=True)
         unknown = sum(row.count(None) for row in predicted)
         curve[size] = f1_of(shares, labels, unknown=unknown, problems=problems, seed=seed)
@@ -73,18 +75,20 @@ def subsets(total: int, size: int, seed: int) -> Floats:
     return chosen
 
 
-def subset_labels(votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule) -> list[Predicted]:
+def subset_labels(
+    votes: Sequence[Vote], chosen: Floats, vote_rule: VoteRule, threshold: float = THRESHOLD
+) -> list[Predicted]:
     """The label that each subset of the votes gives, as ``aggregate`` would."""
     table = np.array([[said(step, vote_rule) for step in vote.steps] for vote in votes], dtype=float)  # None: NaN
-    return table_labels(table, chosen)
+    return table_labels(table, chosen, threshold)
 
 
-def table_labels(table: Floats, chosen: Floats) -> list[Predicted]:
+def table_labels(table: Floats, chosen: Floats, threshold: float = THRESHOLD) -> list[Predicted]:
     """The same of what votes say, (votes, steps); NaN where one says nothing."""
     sums, counts = chosen @ np.nan_to_num(table), chosen @ ~np.isnan(table)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     unknown = np.isnan(means)
-    ends = unknown | (means < THRESHOLD)
+    ends = unknown | (means < threshold)
     first = ends.argmax(axis=1)
     rows = np.arange(len(means))
     labels = np.where(ends.any(axis=1), first, -1).tolist()

@@ -8,19 +8,29 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from genprm.errors import InputError, RecordError
 from genprm.records.inputs import load_records
-from genprm.records.lines import read_lines
+from genprm.records.lines import json_name, read_lines
+from genprm.records.solutions import LARGEST_REWARD, is_reward
 from genprm.types import Solution, Vote
 from genprm.verdicts import THRESHOLD, predicted_label
 
 Predicted = int | None
 Rewards = tuple[float | None, ...]
+
+
+Bench = Literal["processbench", "prmbench", "best-of-n"]
+_LOOKED_AT: Mapping[Bench, Sequence[str]] = {
+    "processbench": ("label",),
+    "prmbench": ("label", "error_steps", "classification"),
+    "best-of-n": ("answer", "final_answer_correct"),
+}
+"""What each bench takes for the truth of a solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ def _from_record(solution: Solution, line: int, path: Path) -> Scored:
     rewards = solution.reward if isinstance(solution.reward, tuple) else None
     number = None if isinstance(solution.reward, tuple) else solution.reward
     states = "predicted_label" in solution.extra
-    stated = _label(solution.extra, path, line) if states else None
+    stated = _label(solution.extra, solution, path, line) if states else None
     return Scored(solution, line, rewards, number, stated, states)
 
 
@@ -111,31 +121,65 @@ def _refuse_other_verbs(run: Path) -> None:
 
 def _from_item(solution: Solution, line: int, item: Mapping[str, Any], source: Path) -> Scored:
     rewards = item.get("rewards")
-    known = isinstance(rewards, list) and all(
-        value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in rewards
-    )
+    known = isinstance(rewards, list) and all(value is None or is_reward(value) for value in rewards)
     if rewards is not None and not known:
-        raise RecordError("must be a list of numbers and nulls", source=str(source), line=line, field="rewards")
+        raise RecordError(
+            f"must be a list of numbers, at most {LARGEST_REWARD:g}, and nulls; run genprm verify again",
+            source=str(source),
+            line=line,
+            field="rewards",
+        )
     if rewards is not None and len(rewards) != len(solution.steps):
         raise RecordError(
             f"has {len(rewards)} numbers, but the solution has {len(solution.steps)} steps; run genprm verify again",
             source=str(source), line=line, field="rewards",
         )  # fmt: skip
-    stated = _label(item, source, line)
+    stated = _label(item, solution, source, line)
     return Scored(solution, line, None if rewards is None else tuple(rewards), None, stated, True, item.get("settled"))
 
 
-def _label(record: Mapping[str, Any], source: Path, line: int) -> Predicted:
+def _label(record: Mapping[str, Any], solution: Solution, source: Path, line: int) -> Predicted:
     found = record.get("predicted_label", "absent")
-    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
+    if found is None or (type(found) is int and -1 <= found < len(solution.steps)):
         return found
-    raise RecordError("must be a whole number or null", source=str(source), line=line, field="predicted_label")
+    message = f"must be the index of one of the {len(solution.steps)} steps, -1 for no error, or null"
+    raise RecordError(message, source=str(source), line=line, field="predicted_label")
+
+
+def require_same_input(first: Results, other: Results, bench: Bench) -> None:
+    """Raises ``InputError`` unless both hold the same solutions, and say the same of them as far as a bench looks."""
+    known = {one.solution.id: one for one in first.scored}
+    there = {one.solution.id for one in other.scored}
+    if missing := sorted(known.keys() ^ there):
+        has, lacks = (first, other) if missing[0] in known else (other, first)
+        raise InputError(
+            f"{has.path} has the solution '{missing[0]}' and {lacks.path} has not; give runs on the same input"
+        )
+    for one in other.scored:
+        require_same(first, known[one.solution.id], other, one, bench)
+
+
+def require_same(first: Results, mine: Scored, other: Results, theirs: Scored, bench: Bench) -> None:
+    """The same of one solution."""
+    for field in ("problem", "steps", "problem_id", *_LOOKED_AT[bench]):
+        own, its = (getattr(one.solution, field, one.solution.extra.get(field)) for one in (mine, theirs))
+        if own != its:
+            raise InputError(
+                f"{first.path} and {other.path} differ in field '{field}' of the solution '{theirs.solution.id}'; "
+                "give runs on the same input"
+            )
 
 
 def votes_of_items(run: Path) -> dict[str, list[Vote]]:
     """The votes that the run's items were made of, by solution: a run may hold more, of an earlier, larger number."""
     from genprm.records import read_votes
 
-    votes = read_votes(run / "votes.jsonl")
-    sizes = {str(item["id"]): item.get("votes") for _, item in read_lines(run / "items.jsonl")}
+    votes, source = read_votes(run / "votes.jsonl"), run / "items.jsonl"
+    sizes: dict[str, int | None] = {}
+    for line, item in read_lines(source):
+        size = item.get("votes")
+        if size is not None and (type(size) is not int or size < 0):
+            raise RecordError(f"is a {json_name(size)}; it must be a number of votes; run genprm verify again",
+                              source=str(source), line=line, field="votes")  # fmt: skip
+        sizes[str(item.get("id"))] = size
     return {name: found[: sizes[name]] for name, found in votes.items() if name in sizes}

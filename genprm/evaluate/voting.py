@@ -3,7 +3,8 @@
 Among N' samples an answer has the sum of the weights of the samples that give it (majority: their number); the answer
 with the largest sum is taken, each of several with the largest sum being as likely as the others. A sample without an
 answer votes for nothing; N' samples without any answer are a miss. The figure of N' is the mean over subsets: over all
-of them for n <= ``EXACT``, else over ``SUBSETS`` random orders of the samples, whose first N' are a random subset.
+of them for n <= ``EXACT`` and for N' = 1, else over ``SUBSETS`` random orders of the samples, whose first N' are a
+random subset.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def vote(answers: Ints, weights: Ints, right: Floats, sizes: Sequence[int], *, s
             own = rng.permuted(np.tile(np.arange(n), (len(rows), 1)), axis=1)
             of = rows[:, None], own
             found[rows] = _along_orders(answers[of], weights[of], right[of], orders, sizes)
+    if 1 in sizes:  # the mean over single samples needs no draws
+        found[:, list(sizes).index(1)] = np.where(answers < 0, 0.0, right).mean(axis=1)
     return found
 
 

@@ -117,6 +117,26 @@ def test_the_same_solutions_again_are_another_seed(tmp_path: Path) -> None:
     some = write(tmp_path / "c.jsonl", [judged("x", 0, [0.9]), judged("z", -1, [0.9])])
     with pytest.raises(InputError, match=r"a\.jsonl and .*c\.jsonl share some solutions \('x'\) and not all"):
         processbench([right, some])
+    for field, value in (("label", -1), ("steps", ["another"])):
+        other = write(tmp_path / "d.jsonl", [{**judged("x", 0, [0.1]), field: value}, judged("y", -1, [0.9])])
+        with pytest.raises(InputError, match=f"differ in field '{field}' of the solution 'x'"):
+            processbench([right, other])
+
+
+def test_what_a_record_states_must_be_one_of_its_steps(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [judged("x", 0, [0.1], predicted_label=1)])
+    with pytest.raises(InputError, match=r"line 1, field 'predicted_label': must be the index of one of the 1 steps"):
+        processbench([path])
+
+
+def test_what_is_not_finished_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [judged("x", 0, [0.1]), judged("y", -1, [None])]
+    assert genprm(["evaluate", "processbench", str(write_run(tmp_path / "done", records))]) == 0
+    assert "not finished" not in capsys.readouterr().out
+    run = write_run(tmp_path / "run", records, settled=None)
+    assert processbench([run]).runs[0].subsets["run"].unfinished == 2
+    assert genprm(["evaluate", "processbench", str(run)]) == 0
+    assert "2 of them are not finished" in capsys.readouterr().out
 
 
 def test_a_problem_is_resampled_with_all_its_solutions(tmp_path: Path) -> None:

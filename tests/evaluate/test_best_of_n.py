@@ -100,6 +100,8 @@ def test_runs_with_other_seeds_give_mean_and_standard_deviation(tmp_path: Path) 
     assert [one.mean for one in found.curves["min"]] == pytest.approx([75, 75, 62.5, 50])
     with pytest.raises(InputError, match=r"'p'.*the same problems"):
         best_of_n([first, write(tmp_path / "c.jsonl", [sample("q", "7", True, [0.5])] * 4)])
+    with pytest.raises(InputError, match=r"other answers to the problem 'p' \('7' and '8'\)"):
+        best_of_n([first, write(tmp_path / "d.jsonl", [sample("p", "7", True, [0.5], answer="8")] * 4)])
 
 
 def test_selected_right_answers_with_a_wrong_step_where_labels_are_known(tmp_path: Path) -> None:
@@ -137,6 +139,8 @@ def test_a_step_that_nobody_judged_makes_its_sample_the_last_choice(tmp_path: Pa
 REFUSED = {
     "no reward": ({"reward": None}, ("line 1", "'reward'", "give a number")),
     "wrong length": ({"reward": [0.5]}, ("line 1", "'reward'", "2 steps")),
+    "beyond sums": ({"reward": [1e308, 1e308]}, ("line 1", "'reward'", "at most 1e+06")),
+    "beyond floats": ({"reward": [10**400, 1]}, ("line 1", "'reward'", "at most 1e+06")),
     "mixed": ({"reward": 0.5}, ("line 2", "'reward'", "one kind")),
     "no problem": ({"problem_id": None}, ("line 1", "'problem_id'", "grouped by it")),
     "no truth": ({"answer": None, "final_answer_correct": None}, ("line 1", "'final_answer_correct'", "'answer'")),
@@ -152,6 +156,12 @@ def test_bad_samples_are_one_sentence_and_exit_code_2(
     assert genprm(["evaluate", "best-of-n", str(path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and all(word in error for word in ("a.jsonl", *words)), error
+
+
+def test_two_problems_under_one_id_are_refused(tmp_path: Path) -> None:
+    records = [{**sample("p", "7", True, [0.5, 0.5]), "problem": text} for text in ("2 + 5?", "2 + 5?", "2 + 6?")]
+    with pytest.raises(InputError, match=r"line 3, field 'problem': is another text than in line 1"):
+        best_of_n([write(tmp_path / "a.jsonl", records)])
 
 
 def test_fewer_samples_than_n_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

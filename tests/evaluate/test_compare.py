@@ -15,6 +15,7 @@ from genprm.cli import run as genprm
 from genprm.errors import InputError
 from genprm.evaluate.compare import compare
 from genprm.evaluate.permutation import holm, permutation_p
+from genprm.evaluate.scored import Bench
 from tests.evaluate.files import judged, sample, write, write_run
 
 
@@ -93,6 +94,10 @@ def test_other_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     other = write(tmp_path / "c.jsonl", [{**record, "steps": ["another"]} for record in labelled(4, 2)])
     with pytest.raises(InputError, match="differ in field 'steps' of the solution 's000'"):
         compare([first, other])
+    for field, value in (("label", -1), ("problem_id", "another")):
+        other = write(tmp_path / "d.jsonl", [*labelled(3, 2), {**labelled(4, 2)[3], field: value}])
+        with pytest.raises(InputError, match=f"differ in field '{field}' of the solution 's003'"):
+            compare([first, other])
     assert genprm(["compare", str(first)]) == 2
     assert "give another one" in capsys.readouterr().err
     run = write_run(tmp_path / "run", labelled(4, 2))
@@ -101,6 +106,21 @@ def test_other_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert genprm(["compare", str(first), str(run)]) == 2
     assert "is a run of genprm rollout; give one of genprm verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("bench", "field", "value"), [
+    ("prmbench", "error_steps", [1]), ("prmbench", "classification", "another"), ("best-of-n", "answer", "8"),
+    ("best-of-n", "final_answer_correct", False),
+])  # fmt: skip
+def test_opposite_truths_are_not_compared(tmp_path: Path, bench: Bench, field: str, value: object) -> None:
+    record = judged("a", 0, [0.2, 0.9], error_steps=[0], classification="x", answer="7", final_answer_correct=True)
+    if field == "error_steps":
+        record.pop("label")
+    first = write(tmp_path / "a.jsonl", [record])
+    other = write(tmp_path / "b.jsonl", [{**record, field: value}])
+    assert compare([first, first], bench=bench).pairs[0].p == 1
+    with pytest.raises(InputError, match=f"differ in field '{field}' of the solution 'a'"):
+        compare([first, other], bench=bench)
 
 
 def test_the_command_prints_and_writes_the_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

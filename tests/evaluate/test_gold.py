@@ -131,6 +131,7 @@ def test_wrong_steps_replace_those_of_the_run_with_their_label(tmp_path: Path) -
         ([{"id": "a", "answer": " "}], ("line 1", "'answer'", "is empty")),
         ([{"id": "a", "final_answer_correct": 1}], ("line 1", "true or false")),
         ([{"problem_id": "a", "label": 1}], ("line 1", "'label'", "give the solution's 'id'")),
+        ([{"problem_id": "a", "answer": "7", "label": 1}], ("line 1", "'label'", "give the solution's 'id'")),
         ([{"id": "elsewhere", "label": 1}], ("speaks of no solution", "run.jsonl")),
     ],
 )

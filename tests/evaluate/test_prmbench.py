@@ -119,7 +119,7 @@ def test_seeds_give_mean_and_standard_deviation(tmp_path: Path) -> None:
     bad = write(tmp_path / "b.jsonl", records([([0.9, 0.1], [0])]))
     found = prmbench([good, bad]).spreads["overall"]["prm_score"]
     assert found.mean == 50 and found.std == pytest.approx(100 / 2**0.5)
-    with pytest.raises(InputError, match=r"differ in the solution '1'"):
+    with pytest.raises(InputError, match=r"has the solution '1' and"):
         prmbench([good, write(tmp_path / "c.jsonl", records([([0.9, 0.1], [0])] * 2))])
 
 

@@ -93,7 +93,7 @@ def test_what_cannot_be_evaluated_is_said(tmp_path: Path) -> None:
     write_lines(tmp_path / "items.jsonl", items[:1])
     with pytest.raises(InputError, match=r"items\.jsonl has no line of 2 of 3 solutions, the first 'good'"):
         evaluate_run(tmp_path)
-    write_lines(tmp_path / "items.jsonl", [{"id": "free", "predicted_label": 1}])
+    write_lines(tmp_path / "items.jsonl", [{"id": "free", "predicted_label": 0}])
     write_lines(tmp_path / "solutions.jsonl", [solution_to_dict(Solution("p", ("s",), id="free"))])
     with pytest.raises(InputError, match="'label'"):
         evaluate_run(tmp_path)

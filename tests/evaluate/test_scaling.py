@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def test_the_curve_rises_from_single_votes_to_all_of_them(tmp_path: Path) -> Non
     assert curve[1].correct_accuracy.value == pytest.approx(report.pass_at_1.correct_accuracy.value)
     assert curve[1].f1.value < curve[3].f1.value < curve[8].f1.value
     assert scaling_curve(tmp_path) == curve
+
+
+@pytest.mark.parametrize("threshold", [0.15, 0.7, 0.85])
+def test_the_curve_ends_with_the_figure_of_all_votes_at_every_threshold(tmp_path: Path, threshold: float) -> None:
+    write_run(tmp_path)
+    assert scaling_curve(tmp_path, threshold=threshold)[8].f1 == evaluate_run(tmp_path, threshold=threshold).maj.f1
+
+
+def test_votes_of_another_kind_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    items = (tmp_path / "items.jsonl").read_text().splitlines()
+    items[1] = json.dumps({**json.loads(items[1]), "votes": "x"})
+    (tmp_path / "items.jsonl").write_text("\n".join(items))
+    with pytest.raises(InputError, match=r"items\.jsonl, line 2, field 'votes'"):
+        evaluate_run(tmp_path)
 
 
 @pytest.mark.parametrize("rule", ["mean", "majority"])
