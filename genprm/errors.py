@@ -38,6 +38,15 @@ class InputError(GenPRMError):
     """The caller's data or options cannot be used."""
 
 
+def require_counts(given: object, *names: str) -> None:
+    """Raises ``InputError`` for a field of these names that is no whole number from 1."""
+    for name in names:
+        if type(value := getattr(given, name)) is not int:
+            raise InputError(f"{name} is {value!r}; it must be a whole number")
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+
+
 class RecordError(InputError):
     """A record of an input file cannot be used."""
 

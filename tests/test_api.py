@@ -111,7 +111,7 @@ def test_the_first_prompt_shows_what_the_model_gets() -> None:
         ({"votes": 0}, "votes is 0"),
         ({"mode": "think"}, "mode is 'think'"),
         ({"vote_rule": "best"}, "vote_rule is 'best'"),
-        ({"concurrency": 0}, "concurrency is 0"),
+        ({"concurrency": 0}, r"concurrency \(--max-in-flight\) is 0"),
     ],
 )
 def test_bad_options_are_refused_at_once(options: dict[str, Any], words: str) -> None:

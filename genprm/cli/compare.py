@@ -11,6 +11,7 @@ from genprm.cli import console
 
 
 def compare(
+    context: typer.Context,
     sources: Annotated[
         list[Path], typer.Argument(metavar="A B [C]...", help="Run directories of genprm verify, or JSONL files.")
     ],
@@ -28,9 +29,13 @@ def compare(
     """Flipped items and paired differences of runs on the same input."""
     from genprm.cli import figures
     from genprm.cli.evaluate import check_out, number, write
+    from genprm.errors import InputError
     from genprm.evaluate.compare import compare
 
     check_out(out, sources)
     found = compare(sources, bench=bench, aggregation=score, threshold=number(threshold), seed=seed)
+    if found.bench != "best-of-n" and console.is_given(context, "score"):
+        raise InputError(f"--score is of best-of-n, and what is compared is {found.bench}; leave it out, or add "
+                         "--bench best-of-n")  # fmt: skip
     figures.print_comparison(console.out(), found)
     write(out, found.as_dict())

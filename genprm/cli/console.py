@@ -59,6 +59,11 @@ def log_to_stderr(*, as_json: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the option stands on the command line."""
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
 def help_without_verb(context: typer.Context) -> None:
     """A command whose verb was left out says what verbs there are."""
     if context.invoked_subcommand is None:

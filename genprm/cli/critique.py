@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def critique(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(metavar="IN", help="Solutions: JSONL file, hub:name[:config]:split, or - for stdin.")
     ],
@@ -55,6 +56,7 @@ def critique(
     from genprm.critique import critique as run
     from genprm.engines import Sampling, replica_options, resolve_engine
     from genprm.engines.sampling import check
+    from genprm.errors import InputError
     from genprm.records import read_solutions
     from genprm.rollout import Settings
     from genprm.rollout.opening import Opening
@@ -63,6 +65,8 @@ def critique(
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
     plan = Plan(rounds, refinements, critic, accept_if_better, score)
+    if not plan.verifies_last and console.is_given(context, "score"):
+        raise InputError("--score decides between solutions: add --refinements 2 or more, or --accept-if-better")
     cluster = shared.cluster_of(ray, replicas, gpus_per_replica)
     loaded = read_solutions(source, limit=limit)
     verifier = Verifier(

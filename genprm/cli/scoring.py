@@ -27,7 +27,7 @@ def check_options(context: typer.Context) -> None:
     """Raises ``InputError`` for options that are about votes, which there are none of."""
     given = [
         name for name in context.params
-        if name not in OPTIONS and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        if name not in OPTIONS and console.is_given(context, name)
     ]  # fmt: skip
     if given:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in given)

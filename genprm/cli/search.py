@@ -54,7 +54,10 @@ def search(
     score: shared.Score = "min",
     budget: Annotated[
         int | None,
-        typer.Option(metavar="TOKENS", help="Of policy and scorer for a problem; spent, the best so far is taken."),
+        typer.Option(
+            metavar="TOKENS",
+            help="Of policy and scorer for a problem; once spent, the best of the finished solutions is taken.",
+        ),
     ] = None,
     votes: Annotated[int, typer.Option(help="Votes of a generative scorer on each step.")] = 1,
     engine: shared.Engine = "auto",
@@ -88,6 +91,7 @@ def search(
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
     plan = Plan(strategy, n, branch, tries, threshold, score, budget)
+    _refuse_unused(context, plan)
     options: dict[str, Any] = {}
     if is_discriminative(model, scorer):
         _refuse(context)
@@ -107,13 +111,16 @@ def search(
     finish(console.out(), summary)
 
 
+def _refuse_unused(context: typer.Context, plan: Plan) -> None:
+    """Raises ``InputError`` for sizes that the strategy does not look at."""
+    unused = {"branch", "tries", "threshold"} - plan.identity().keys()
+    if given := [f"--{name}" for name in sorted(unused) if console.is_given(context, name)]:
+        raise InputError(f"--strategy {plan.strategy} does not look at {' and '.join(given)}; leave it out")
+
+
 def _refuse(context: typer.Context) -> None:
     """Raises ``InputError`` for options of a scorer that writes, where one reads."""
-    given = [
-        said for name, said in GENERATIVE.items()
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]  # fmt: skip
-    if given:
+    if given := [said for name, said in GENERATIVE.items() if console.is_given(context, name)]:
         raise InputError(
             f"a discriminative scorer has no votes, code or engine: leave out {', '.join(given)}, or say --scorer "
             "generative"
@@ -148,8 +155,13 @@ def finish(to: Console, summary: Summary) -> None:
         f"{tokens['per_problem']:,.0f} a problem"
     )
     if metrics["stopped_by_budget"]:
-        lines.append(f"the budget ended {metrics['stopped_by_budget']} searches")
-    lines.append(f"answers in {summary.path / 'items.jsonl'}; genprm evaluate best-of-n {summary.path / 'candidates'}")
+        empty = sum(one.stopped == "budget" and not one.candidates for one in summary.found)
+        nothing = f", {empty} of them before a solution was finished" if empty else ""
+        lines.append(f"the budget ended {metrics['stopped_by_budget']} searches{nothing}")
+    answers = f"answers in {summary.path / 'items.jsonl'}"
+    if any(one.candidates for one in summary.found):
+        answers += f"; genprm evaluate best-of-n {summary.path / 'candidates'}"
+    lines.append(answers)
     for line in lines:
         to.print(Text(line), soft_wrap=True)
 

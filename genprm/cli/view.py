@@ -29,6 +29,8 @@ def view(
     from genprm.view import index, report, runs_in
 
     if agreement:
+        if out is not None:
+            raise InputError("--out is for the index of several runs; --agreement writes no file, so leave it out")
         _agreement(paths)
     elif len(paths) == 1 and out is None and (not paths[0].is_dir() or runs_in(paths[0]) in ([paths[0]], [])):
         console.out().print(f"{report(paths[0])}", soft_wrap=True)
@@ -43,6 +45,9 @@ def _agreement(paths: Sequence[Path]) -> None:
     if len(paths) < 2:
         raise InputError("agreement needs two files of annotations or more; give the one of each annotator")
     found = {path: read_annotations(path) for path in paths}
+    for one, other in combinations(paths, 2):
+        if not found[one].keys() & found[other].keys():
+            raise InputError(f"{one} and {other} have no solution in common; give annotations of the same solutions")
     to = console.out()
     for one, other in combinations(paths, 2):
         measured = kappa(found[one], found[other])

@@ -26,7 +26,7 @@ from genprm.critique.findings import CRITICS, Critic, Finding, controlled, of_la
 from genprm.critique.rounds import Round, Score, Standing, Turn, choose, count, item_of
 from genprm.curate import asking
 from genprm.curate.judge import majority
-from genprm.errors import InputError
+from genprm.errors import InputError, require_counts
 from genprm.prompts import refine_request
 from genprm.records import Loaded, read_votes, solution_to_dict, write_lines
 from genprm.rollout.completer import Terms
@@ -71,9 +71,7 @@ class Plan:
     """Votes of a policy that is its own critic."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "refinements", "opinions"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        require_counts(self, "rounds", "refinements", "opinions")
         if self.critic not in CRITICS:
             raise InputError(f"critic is '{self.critic}'; it must be one of {', '.join(CRITICS)}")
 

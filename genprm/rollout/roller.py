@@ -63,7 +63,7 @@ class Roller:
         engine_options: Mapping[str, Any] | None = None,
     ) -> None:
         if concurrency is not None and concurrency < 1:
-            raise InputError(f"concurrency is {concurrency}; it must be at least 1")
+            raise InputError(f"concurrency (--max-in-flight) is {concurrency}; it must be at least 1")
         self.plan = plan or Plan(Budget(), Amounts.fixed(16))
         self.seed = seed
         self.ray = ray

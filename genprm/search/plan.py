@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from genprm.errors import InputError
+from genprm.errors import InputError, require_counts
 
 Strategy = Literal["best-of-n", "weighted", "beam", "dvts", "resample"]
 Score = Literal["min", "mean", "product", "last"]
@@ -39,7 +39,8 @@ class Plan:
     score: Score = "min"
     """How the rewards of steps become the score of a prefix or solution."""
     budget: int | None = None
-    """Tokens for one problem, the policy's and the scorer's together: once they are spent no other round begins."""
+    """Tokens for one problem, the policy's and the scorer's together: once they are spent no other round begins, and
+    of the solutions that are finished by then the best is taken; prefixes of trees and chains are none yet."""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -48,10 +49,8 @@ class Plan:
         ):
             if value not in known:
                 raise InputError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
-        for name in ("n", "branch", "tries", "budget"):
-            if (size := getattr(self, name)) is not None and size < 1:
-                raise InputError(f"{name} is {size}; it must be at least 1")
-        if not 0 <= self.threshold <= 1:
+        require_counts(self, "n", "branch", "tries", *(() if self.budget is None else ("budget",)))
+        if not isinstance(self.threshold, int | float) or not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is {self.threshold}; rewards lie between 0 and 1")
         if self.grows_trees and self.n % self.branch:
             raise InputError(

@@ -63,7 +63,7 @@ class Searcher:
         scorer_options: Mapping[str, Any] | None = None,
     ) -> None:
         if concurrency is not None and concurrency < 1:
-            raise InputError(f"concurrency is {concurrency}; it must be at least 1")
+            raise InputError(f"concurrency (--max-in-flight) is {concurrency}; it must be at least 1")
         self.plan = plan or Plan()
         if isinstance(scorer, str):
             require_fitting(scorer, kind, self.plan.score)

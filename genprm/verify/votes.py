@@ -142,7 +142,7 @@ class Judge:
 def check_concurrency(wanted: int | None) -> None:
     """Raises ``InputError`` for a number of votes at once that is none."""
     if wanted is not None and wanted < 1:
-        raise InputError(f"concurrency is {wanted}; it must be at least 1")
+        raise InputError(f"concurrency (--max-in-flight) is {wanted}; it must be at least 1")
 
 
 def lost(

@@ -22,6 +22,9 @@ from genprm.errors import InputError, RecordError
 _VOTE = re.compile(rb'\{"key": "[^"\\]*", "id": "([^"\\]*)", "vote": (\d+), ')
 """How a line of votes.jsonl begins: enough to place it without parsing the rest."""
 
+_DIGITS = 18
+"""Of a number that fits 64 bits."""
+
 
 class Line(NamedTuple):
     """A record and where it stands."""
@@ -122,10 +125,13 @@ class Index:
 
     def _place(self, raw: bytes, number: int) -> tuple[str, int]:
         head = _VOTE.match(raw) if self._part == "vote" else None
-        if head:
+        if head and len(head[2]) <= _DIGITS:
             return head[1].decode(errors="replace"), int(head[2])
         record = _line(raw, self._path, number, self._fields).record
-        return record[self._by], record[self._part] if self._part else number
+        part = record[self._part] if self._part else number
+        if not 0 <= part < 10**_DIGITS:
+            raise RecordError(f"is {part}; mend the line", source=str(self._path), line=number, field=self._part)
+        return record[self._by], part
 
 
 class Open(Protocol):

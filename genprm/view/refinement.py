@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genprm.errors import RecordError
+from genprm.errors import InputError, RecordError
 from genprm.types import Solution
 from genprm.view import reading
 from genprm.view.bundle import Bundle, Entry
@@ -41,12 +41,13 @@ COLUMNS = (
 )  # fmt: skip
 """Of the table of rounds: beginnings of the tags that it counts, and their headings."""
 _ITEM = {"right": list, "rounds": list}
+Place = str | tuple[str, str]
+"""``FILE:LINE``; with the line's id where it is not that of the solution given."""
 
 
 def render(run_dir: Path, title: str, config: Mapping[str, Any], bundle: Bundle) -> str:
     """The page as text, its items in the bundle. Raises ``InputError``."""
-    metrics = reading.metrics(run_dir).get("rounds")
-    rounds = metrics if isinstance(metrics, list) else []
+    rounds = _metrics(run_dir)
     bundle.extend(_entries(run_dir))
     bundle.finish()
     tags = [Tag(f"{key}-{number}", f"Round {number}: {name}") for number in range(len(rounds)) for key, name in COLUMNS]
@@ -56,19 +57,31 @@ def render(run_dir: Path, title: str, config: Mapping[str, Any], bundle: Bundle)
     )  # fmt: skip
 
 
+def _metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The rounds of metrics.json, once they are known to be what a run writes; none before there are any."""
+    rounds = reading.metrics(run_dir).get("rounds", [])
+    tokens = ("policy_tokens", "verifier_tokens")
+    if isinstance(rounds, list) and all(
+        isinstance(one, dict) and all(type(one.get(name)) is int for name in tokens) for one in rounds
+    ):
+        return rounds
+    raise InputError(f"{run_dir / 'metrics.json'}: its rounds are not what a run writes; run the same command again")
+
+
 def _entries(run_dir: Path) -> Iterator[Entry]:
     from genprm.records.solutions import solution_from_dict
 
     name = reading.needed(run_dir, "solutions.jsonl")
     with reading.indices() as open_index:
-        items, written = open_index(run_dir, "items.jsonl", **_ITEM), open_index(run_dir, "refinements.jsonl")
+        items = open_index(run_dir, "items.jsonl", **_ITEM)
+        written = open_index(run_dir, "refinements.jsonl", steps=list | None)
         for line, record in reading.records(run_dir, name, id=str):
             solution = solution_from_dict(record, source=name, line=line)
             item = items.last(solution.id)
             rounds = [] if item is None else _rounds(item, run_dir / items.name)
             new = {id: one for turn in rounds for id in turn["candidates"] if (one := written.last(id)) is not None}
-            places = [f"{name}:{line}", *(f"items.jsonl:{one.number}" for one in (item,) if one)]
-            places += [f"refinements.jsonl:{one.number}" for one in new.values()]
+            places: list[Place] = [f"{name}:{line}", *(f"items.jsonl:{one.number}" for one in (item,) if one)]
+            places += [(f"refinements.jsonl:{one.number}", id) for id, one in new.items()]
             right = [None] if item is None else item.record["right"]
             yield _entry(solution, right, rounds, {id: one.record for id, one in new.items()}, places)
 
@@ -78,17 +91,19 @@ def _rounds(item: reading.Line, path: Path) -> list[dict[str, Any]]:
     rounds: list[Any] = item.record["rounds"]
     whole = all(
         isinstance(one, dict) and isinstance(one.get("candidates"), list) and isinstance(one.get("taken"), str)
-        and isinstance(one.get("finding"), dict | None) and "score" in one and isinstance(one.get("invalid"), int)
+        and all(isinstance(id, str) for id in one["candidates"]) and isinstance(one.get("finding"), dict | None)
+        and isinstance(one.get("score"), float | int | None) and isinstance(one.get("invalid"), int)
         for one in rounds
     )  # fmt: skip
-    if whole and len(item.record["right"]) == len(rounds) + 1:
+    known = item.record["right"]
+    if whole and len(known) == len(rounds) + 1 and all(isinstance(right, bool | None) for right in known):
         return rounds
     raise RecordError("is not what a run writes; mend the line", source=str(path), line=item.number, field="rounds")
 
 
 def _entry(
     solution: Solution, right: Sequence[bool | None], rounds: Sequence[Mapping[str, Any]],
-    new: Mapping[str, Mapping[str, Any]], places: Sequence[str],
+    new: Mapping[str, Mapping[str, Any]], places: Sequence[Place],
 ) -> Entry:  # fmt: skip
     scores = [one["score"] for one in rounds]
     return Entry(
@@ -149,7 +164,7 @@ def _shown(
     for number, id in enumerate(ids):
         turn = rounds[number] if number < len(rounds) else {}
         finding = turn.get("finding") or {}
-        steps = solution.steps if id == solution.id else new.get(id, {}).get("steps", ())
+        steps = solution.steps if id == solution.id else new.get(id, {}).get("steps") or ()
         yield {
             "id": id, "right": _word(right[number]), "score": turn.get("score"), "steps": [str(one) for one in steps],
             "step": finding.get("step"), "words": str(finding.get("words") or ""),

@@ -142,8 +142,14 @@ function show() {
     h("p.problem", {}, current.problem),
     h("dl.facts", {}, current.meta.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value ?? "–")))),
     ...KINDS[data.kind](current, row),
-    h("details.places", {}, h("summary", {}, "lines in the run directory"), h("p", {}, current.places.flatMap((place, number) => [number ? " · " : "", lineOf(place, `"id": ${JSON.stringify(row[ID])}`)]))));
+    h("details.places", {}, h("summary", {}, "lines in the run directory"), h("p", {}, current.places.flatMap((place, number) => [number ? " · " : "", lineIn(place, row[ID])]))));
   for (const code of $("item").querySelectorAll(".code")) paint(code);
+}
+
+/** A link to the line of an item: "FILE:LINE", or that with the id that the line has where it is not the item's own. */
+function lineIn(place, own) {
+  const [shown, id] = typeof place === "string" ? [place, own] : place;
+  return lineOf(shown, `"id": ${JSON.stringify(id)}`);
 }
 
 /** A link to a line of the run directory; a browser that shows the file goes to where it says `text`. */

@@ -41,7 +41,7 @@ OPTIONS = {
     "temperature": (["--temperature", "-1"], ("temperature",)),
     "top-p": (["--top-p", "0"], ("top_p",)),
     "limit 0": (["--limit", "0"], ("limit is 0",)),
-    "in flight": (["--max-in-flight", "0"], ("concurrency is 0",)),
+    "in flight": (["--max-in-flight", "0"], ("concurrency (--max-in-flight) is 0",)),
     "no such option": (["--vote", "3"], ("--vote", "--help")),
 }
 

@@ -51,6 +51,7 @@ def test_a_dry_run_writes_nothing(given: Path, tmp_path: Path, capsys: pytest.Ca
         (("--rounds", "0"), "rounds is 0; it must be at least 1"),
         (("--critic", "oracle"), "has no 'label', which critic oracle reads"),
         (("--critic", "oracle", "--dry-run"), "has no 'label', which critic oracle reads"),
+        (("--score", "mean"), "--score decides between solutions: add --refinements 2 or more"),
         (("--policy-option", "x"), "--policy-option is 'x'; it must be NAME=VALUE"),
         (("--replicas", "2"), "need a cluster; add --ray local"),
     ],

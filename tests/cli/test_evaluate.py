@@ -43,6 +43,21 @@ def test_figures_are_written_where_they_replace_figures_alone(
     assert json.loads((tmp_path / "figures.json").read_text())["runs"]
 
 
+def test_options_that_would_change_nothing_are_refused(
+    scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["evaluate", "processbench", str(scores), "--vote-rule", "majority"], "is of the curve; add --curve"),
+        (["compare", str(scores), str(scores), "--score", "mean"], "--score is of best-of-n"),
+        (["view", str(scores), str(scores), "--agreement", "--out", "x.html"], "--agreement writes no file"),
+    ):
+        assert run(words) == 2
+        assert message in capsys.readouterr().err
+    other = write(tmp_path / "other.jsonl", [{"id": "elsewhere", "label": 0}])
+    assert run(["view", "--agreement", str(scores), str(other)]) == 2
+    assert "have no solution in common" in capsys.readouterr().err
+
+
 def test_brackets_in_names_and_ids_are_only_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "[" / "red]"
     example(folder / "run")

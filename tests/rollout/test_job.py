@@ -271,7 +271,7 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         RecordError, match=r"in\.jsonl, line 7, field 'problem': of 'long' makes a prompt of \d+ tokens"
     ):
         run(out, given=long, engine=lambda: policies.engine(context_length=300))
-    with pytest.raises(InputError, match="concurrency is 0"):
+    with pytest.raises(InputError, match=r"concurrency \(--max-in-flight\) is 0"):
         run(out, concurrency=0)
     with pytest.raises(InputError, match="style is 'x'"):
         run(out, settings=Settings("x"))  # type: ignore[arg-type]

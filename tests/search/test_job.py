@@ -163,5 +163,5 @@ def test_what_was_given_open_stays_open_and_the_rest_is_closed(tmp_path: Path) -
     run(tmp_path / "a", 1, scorer=mine)
     run(tmp_path / "b", 1, scorer=lambda: theirs)
     assert (mine.closed, theirs.closed) == (False, True)
-    with pytest.raises(InputError, match="concurrency is 0"):
+    with pytest.raises(InputError, match=r"concurrency \(--max-in-flight\) is 0"):
         run(tmp_path / "c", concurrency=0)

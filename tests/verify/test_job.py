@@ -126,7 +126,7 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(InputError, match="votes is 0"):
         run(out, votes=0)
-    with pytest.raises(InputError, match="concurrency is 0"):
+    with pytest.raises(InputError, match=r"concurrency \(--max-in-flight\) is 0"):
         run(out, concurrency=0)
     small = Judge(ScriptedEngine(noisy, context_length=400), None, ANALYZE)
     long = Loaded((SOLUTIONS[0], Solution("p", ("x", "y" * 300), id="long")), source="in.jsonl", lines={"long": 7})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ def test_a_figure_leads_to_the_solutions_that_it_counts_and_they_name_their_line
     assert {link for link in Document(page).links if not link.startswith("#f=")} == {"metrics.json"}
     for one in shown:
         for place in one.detail["places"]:
-            name, _, number = place.partition(":")
-            assert lines(made / name)[int(number) - 1]["id"].partition("~")[0] == one.id
+            where, id = (place, one.id) if isinstance(place, str) else place
+            name, _, number = where.partition(":")
+            assert lines(made / name)[int(number) - 1]["id"] == id and id.partition("~")[0] == one.id
 
 
 def test_every_round_shows_what_stood_and_what_was_said_of_it(made: Path, tmp_path: Path) -> None:
@@ -84,3 +86,26 @@ def test_an_interrupted_one_and_hostile_text_are_shown_and_other_records_are_ref
     (run / "items.jsonl").write_text(json.dumps(broken) + "\n")
     with pytest.raises(InputError, match=r"items\.jsonl, line 1, field 'rounds': is not what a run writes"):
         report(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("metrics.json", '"policy_tokens": ', '"policy_tokens": "x", "was": ', "its rounds are not what a run writes"),
+        ("items.jsonl", '"candidates": ["', '"candidates": [7, "', "field 'rounds'"),
+        ("items.jsonl", '"right": [', '"right": [{}, ', "field 'rounds'"),
+        ("refinements.jsonl", '"steps": [', '"steps": 3, "was": [', "field 'steps'"),
+    ],
+)
+def test_damaged_files_are_one_sentence(
+    made: Path, tmp_path: Path, name: str, old: str, new: str, message: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made, run)
+    text = (run / name).read_text()
+    assert old in text
+    (run / name).write_text(text.replace(old, new))
+    before = (run / "report.html").read_bytes()
+    with pytest.raises(InputError, match=message):
+        report(run)
+    assert (run / "report.html").read_bytes() == before
