@@ -86,7 +86,7 @@ def critique(
             f"at most {rounds} rounds with {refinements} new solutions to each critique: at most "
             f"{len(loaded.solutions) * rounds * refinements} solutions written",
             f"critic {critic}: {CRITICS[plan.critic]}; verifier {model}, policy {policy}, seed {seed}",
-            f"run directory {out} {'continues the run there' if (out / 'config.yaml').exists() else 'is new'}",
+            f"run directory {out} {shared.state_of(out, 'critique')}",
             "dry run: nothing was loaded or written",
         ):
             console.out().print(Text(line), soft_wrap=True)

@@ -134,7 +134,7 @@ def plan(to: Console, given: Given, roller: Roller, out: Path) -> None:
     from genprm.rollout.estimate import STEPS, estimate
 
     cost, rule = estimate(given, roller.plan, roller.settings), roller.plan.rule
-    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    state = shared.state_of(out, "rollout")
     lines = [*given.notes, f"{len(given.problems)} problems from {given.source}"]
     if given.solutions is None:
         lines += [

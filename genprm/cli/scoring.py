@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genprm import background
-from genprm.cli import console
+from genprm.cli import console, shared
 from genprm.cli.results import print_results
 from genprm.errors import InputError
 
@@ -68,7 +68,7 @@ def run(model: str, scorer: str, loaded: Loaded, out: Path, to: Console, *, exte
 def plan(model: str, scorer: str, loaded: Loaded, out: Path) -> None:
     """What a run would do."""
     steps = sum(len(solution.steps) for solution in loaded.solutions)
-    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    state = shared.state_of(out, "verify")
     for line in (
         *loaded.notes,
         f"{len(loaded.solutions)} solutions with {steps} steps from {loaded.source}",

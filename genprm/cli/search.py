@@ -169,7 +169,7 @@ def finish(to: Console, summary: Summary) -> None:
 def _dry_run(given: Given, plan: Plan, out: Path, models: str, seed: int) -> None:
     from genprm.search import STRATEGIES
 
-    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    state = shared.state_of(out, "search")
     sizes = f"{plan.n} solutions at most"
     if plan.grows_trees:
         sizes = f"{plan.trees} trees, {plan.width} prefixes of each go on, {plan.branch} draws behind each"

@@ -57,6 +57,13 @@ def options_of(texts: Sequence[str], name: str = "--engine-option") -> dict[str,
     return found
 
 
+def state_of(out: Path, verb: str) -> str:
+    """What a run directory is to a command, for its dry run. Raises ``InputError`` for one that it would refuse."""
+    from genprm.runs.directory import require_verb
+
+    return "continues the run there" if require_verb(out, verb) else "is new"
+
+
 def cluster_of(address: str | None, replicas: int | None, gpus: int | None) -> RayCluster | None:
     """Where replicas run, if there are any. Raises ``InputError`` for replicas without a cluster."""
     from genprm.runs.ray import RayCluster

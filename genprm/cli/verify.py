@@ -159,7 +159,7 @@ def plan(to: Console, loaded: Loaded, verifier: Verifier, out: Path) -> None:
     """What a run would do."""
     steps = sum(len(solution.steps) for solution in loaded.solutions)
     settings = verifier.settings
-    state = "continues the run there" if (out / "config.yaml").exists() else "is new"
+    state = shared.state_of(out, "verify")
     for line in (
         *loaded.notes,
         f"{len(loaded.solutions)} solutions with {steps} steps from {loaded.source}",

@@ -67,6 +67,7 @@ def controlled(
 
 
 def _sham(name: str, found: Mapping[str, Finding], solution: Solution, seed: int) -> Finding:
+    """Without another step the same one, and without another criticised solution no words."""
     rng = random.Random(f"sham {seed} {name}")
     steps = [step for step in range(len(solution.steps)) if step != found[name].step] or [found[name].step]
     others = [one.words for other, one in sorted(found.items()) if other != name]

@@ -48,6 +48,8 @@ class Configuration:
 
     def require_same(self, stored: Configuration, folder: Path) -> None:
         """Raises ``IdentityError`` naming each key that differs, with both values."""
+        if self.verb != stored.verb:
+            raise IdentityError(f"{folder} holds a run of genprm {stored.verb}; choose another --out folder")
         keys = self.differences(stored)
         if not keys:
             return

@@ -180,6 +180,15 @@ def begun(path: Path, own: Collection[str] = ()) -> Configuration | None:
     return None
 
 
+def require_verb(path: Path, verb: str) -> bool:
+    """Whether the folder holds a run of this verb, so that one would be continued. Raises ``InputError`` where it holds
+    anything else."""
+    stored = begun(path)
+    if stored is not None and stored.verb != verb:
+        raise InputError(f"{path} holds a run of genprm {stored.verb}; choose another --out folder")
+    return stored is not None
+
+
 def _require_same_records(path: Path, records: Sequence[Record], name: str, by_id: bool) -> None:
     """The shorter list of records must be the beginning of the longer one: then only the limit changed.
 

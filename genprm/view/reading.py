@@ -162,6 +162,8 @@ def needed(run_dir: Path, *names: str) -> str:
     for name in names:
         if (run_dir / name).exists():
             return name
+    if not run_dir.is_dir():
+        raise InputError(f"there is no folder {run_dir}; give the folder of a run")
     raise InputError(f"{run_dir} is not a run directory: it holds no {' or '.join(names)}; give the folder of a run")
 
 

@@ -56,6 +56,10 @@ def test_a_dry_run_writes_nothing(given: Path, tmp_path: Path, capsys: pytest.Ca
     assert search(given, tmp_path / "out", "--strategy", "dvts", "--dry-run") == 0
     assert "2 trees, 1 prefixes of each go on, 4 draws behind each" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").write_text("years of work", encoding="utf-8")
+    assert search(given, tmp_path / "thesis", "--dry-run") == 2
+    assert "is not empty and holds no run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_another_identity_is_refused_naming_the_keys_and_nothing_is_written(tmp_
         IdentityError, match=r"model \(there tiny, here big\), sampling\.top_p \(there 0\.95, here 1\.0\)"
     ):
         RunDirectory.open(tmp_path, other, SOLUTIONS)
-    with pytest.raises(IdentityError, match="another verb"):
+    with pytest.raises(IdentityError, match="holds a run of genprm verify; choose another"):
         RunDirectory.open(tmp_path, replace(CONFIG, verb="rollout"), SOLUTIONS)
     assert files(tmp_path) == before
 

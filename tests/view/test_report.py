@@ -344,6 +344,12 @@ def test_an_item_whose_rewards_are_not_one_a_step_is_refused_with_its_place(rewa
         report(run)
 
 
+def test_a_vote_of_an_impossible_number_is_one_sentence(tmp_path: Path) -> None:
+    run = write(tmp_path, [solution("a", ["x"])], [vote("a", 10**30, [step(0.2)])], [item("a", [0.2], 0, 1)])
+    with pytest.raises(InputError, match=r"votes\.jsonl, line 1, field 'vote': is 10{30}; mend the line"):
+        report(run)
+
+
 def test_the_policy_of_the_page_stops_scripts_that_are_not_ours(tmp_path: Path) -> None:
     page = report(example(tmp_path / "run"))
     text = page.read_text(encoding="utf-8")
