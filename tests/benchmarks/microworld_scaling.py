@@ -6,13 +6,15 @@
 under whichever seeds it was sampled: the first 8 of each problem by 8 votes of genprm-tiny, all by one vote and by
 every scorer of ``--scorers``; so deviations over seeds are those of sampling, and not of the verifier's own draws. The
 first sample of each problem is then criticised and refined in three rounds, by the verifier and by every control. What
-critique and best-of-N cost is counted in tokens of policy and verifier together. Run again, it continues.
+critique and best-of-N cost is counted in tokens of policy and verifier together. Run again, it continues. Beside the
+tables it draws best-of-n.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,7 @@ from genprm.evaluate.benchmark import processbench
 from genprm.evaluate.best_of_n import best_of_n
 from genprm.evaluate.refine import refine
 from genprm.records.lines import read_lines, write_lines
+from tests.benchmarks.chart import draw
 from tests.benchmarks.measure import across, finish, table
 from tests.benchmarks.pools import Pool, distinct, genprm, pool, sample_tokens
 
@@ -102,6 +105,18 @@ def tokens_of(out: Path, seed: int) -> float:
     samples, texts = (sum(1 for _ in read_lines(path)) for path in (whole.samples, whole.distinct))
     metrics = json.loads((out / "one-vote/metrics.json").read_text())
     return sample_tokens(out / str(seed) / "pool") + float(metrics["tokens"]) / metrics["solutions"] * texts / samples
+
+
+def draw_search(searched: Mapping[int, Mapping[str, Path]], path: Path) -> None:
+    """The means over seeds as curves: the best sample by its lowest step, and what needs no scorer."""
+    lines: dict[str, list[float]] = {}
+    for name in next(iter(searched.values())):
+        runs = [best_of_n([by_name[name]], resamples=10).runs[0] for by_name in searched.values()]
+        for method in ("min", *(("pass", "majority") if not lines else ())):
+            curves = [[one.value for one in run.curves[method]] for run in runs]
+            found = [statistics.fmean(curve[size - 1] for curve in curves) for size in SIZES if size <= len(curves[0])]
+            lines[{"min": name, "pass": "some sample right"}.get(method, method)] = found
+    draw(path, "Right answers selected, per cent", "samples", SIZES, lines)
 
 
 def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
@@ -202,6 +217,7 @@ def main() -> None:
         f1_table(searched), search_table(searched), refinement_table(refined),
         equal_tokens_table(searched, refined, options.out),
     ]  # fmt: skip
+    draw_search(searched, out / "best-of-n.svg")
     finish(options.out, tables, {})
 
 
