@@ -67,7 +67,11 @@ class Judging:
         """Judge every text once."""
         union = out / f"{self.folder}.jsonl"
         union.parent.mkdir(parents=True, exist_ok=True)
-        write_lines(union, [record for of in self.pools.values() for _, record in read_lines(of.samples)])
+        # Every seed gives its samples the same ids; the text decides what is judged, and by whatever id.
+        write_lines(union, [
+            {**record, "id": f"{seed}/{record['id']}"} for seed, of in self.pools.items()
+            for _, record in read_lines(of.samples)
+        ])  # fmt: skip
         genprm("verify", distinct(self.folder, union).distinct, *self.asked, out=out / self.folder)
         return out / self.folder
 
