@@ -85,8 +85,10 @@ def sample_tokens(made: Path) -> float:
 
 
 def distinct(name: str, samples: Path) -> Pool:
-    """The pool of a file of samples."""
+    """The pool of a file of samples; with more samples at the file's end its texts begin as before."""
     found = samples.with_name(f"distinct-{samples.name}")
-    seen = {key(record): record for _, record in reversed(list(read_lines(samples)))}
-    write_lines(found, list(reversed(seen.values())))
+    seen: dict[str, Any] = {}
+    for _, record in read_lines(samples):
+        seen.setdefault(key(record), record)
+    write_lines(found, seen.values())
     return Pool(name, samples, found)
