@@ -2,12 +2,13 @@
 
 ``python tests/benchmarks/microworld_scaling.py [--seeds 0,1,2,3,42] [--scorers head=DIR token=DIR]``
 
-100 test problems; policy-tiny samples 64 solutions of each under every seed. A text is judged once, however often and
-under whichever seeds it was sampled: the first 8 of each problem by 8 votes of genprm-tiny, all by one vote and by
-every scorer of ``--scorers``; so deviations over seeds are those of sampling, and not of the verifier's own draws. The
-first sample of each problem is then criticised and refined in three rounds, by the verifier and by every control. What
-critique and best-of-N cost is counted in tokens of policy and verifier together. Run again, it continues. Beside the
-tables it draws best-of-n.svg.
+Two discriminative models are trained first, genprm-tiny on the truth of the lab's steps, unless ``--scorers`` names
+others; their thresholds are chosen on samples of other problems. Then policy-tiny samples 64 solutions of each of 100
+test problems under every seed. A text is judged once, however often and under whichever seeds it was sampled: the first
+8 of each problem by 8 votes of genprm-tiny, all by one vote and by every scorer; so deviations over seeds are those of
+sampling, and not of the verifier's own draws. The first sample of each problem is then criticised and refined in three
+rounds, by the verifier and by every control. What critique and best-of-N cost is counted in tokens of policy and
+verifier together. Beside the tables it draws best-of-n.svg. Run again, it continues.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from genprm.evaluate.benchmark import processbench
 from genprm.evaluate.best_of_n import best_of_n
 from genprm.evaluate.refine import refine
 from genprm.records.lines import read_lines, write_lines
+from genprm.verdicts import THRESHOLD
 from tests.benchmarks.chart import draw
 from tests.benchmarks.measure import across, finish, table
 from tests.benchmarks.pools import Pool, distinct, genprm, pool, sample_tokens
@@ -39,6 +43,8 @@ FEW, VOTES = 8, 8
 CRITICS = ("verifier", "index", "sham", "resample", "self", "oracle")
 CAUTIOUS = "verifier, accept if better"
 ROUNDS = 3
+STEPS = 400
+"""Of the training of a discriminative model: about a million tokens."""
 
 
 def first(samples: Pool, count: int) -> Pool:
@@ -92,6 +98,30 @@ def judgings(pools: Mapping[int, Pool], scorers: Mapping[str, str]) -> list[Judg
     ]
 
 
+def trained(kind: str, out: Path) -> str:
+    """A discriminative model: genprm-tiny goes on with ``STEPS`` batches of the lab's solutions."""
+    recipe = out / f"{kind}.yaml"
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    options = {
+        "kind": kind, "seed": 0, "model": {"base": MODEL}, "data": {"source": "lab", "seed": 1},
+        "batch_size": 16, "max_length": 1024, "max_steps": STEPS,
+        "optimizer": {"kind": "adamw", "learning_rate": 0.002, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.99},
+        "schedule": {"kind": "cosine", "warmup_share": 0.05, "floor": 0.02},
+    }  # fmt: skip
+    stage = {"name": "train", "verb": "train", "options": options}
+    recipe.write_text(yaml.safe_dump({"name": kind, "stages": [stage]}), encoding="utf-8")
+    genprm("train", recipe, out=out / kind)
+    return str(out / kind / "model")
+
+
+def threshold_of(name: str, model: str, out: Path) -> float:
+    """The threshold with the best F1 on samples of the problems that data sets are made of."""
+    samples = pool("validation", out, problems=60, samples=8, seed=900, split="curate")
+    genprm("verify", samples.distinct, "--model", model, out=out / f"validation-{name}")
+    return processbench([samples.spread(out / f"validation-{name}", out / f"validation-{name}.jsonl")],
+                        threshold="first").runs[0].threshold  # fmt: skip
+
+
 def refinement(given: Path, out: Path, seed: int, critic: str) -> Path:
     """A critique run on the solutions given."""
     run = out / str(seed) / f"critique-{critic.replace(', ', '-').replace(' ', '-')}"
@@ -139,11 +169,12 @@ def search_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
     return table("Right answers selected", ["scorer", "method", *map(str, SIZES)], lines, f"Seeds {seeds}, per cent.")
 
 
-def f1_table(searched: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
+def f1_table(searched: Mapping[int, Mapping[str, Path]], thresholds: Mapping[str, float]) -> dict[str, Any]:
     seeds = list(searched)
     lines = []
     for name in searched[seeds[0]]:
-        reports = [processbench([searched[seed][name]]).runs[0] for seed in seeds]
+        threshold = thresholds.get(name, THRESHOLD)
+        reports = [processbench([searched[seed][name]], threshold=threshold).runs[0] for seed in seeds]
         f1s = [next(iter(one.subsets.values())).maj for one in reports]
         lines.append([
             name, across([one.f1.value for one in f1s]), across([one.error_accuracy.value for one in f1s]),
@@ -196,7 +227,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"), help="continued")
     parser.add_argument("--seeds", default="0,1,2,3,42", help="of sampling")
     parser.add_argument("--problems", type=int, default=100)
-    parser.add_argument("--scorers", nargs="*", default=[], metavar="NAME=DIR", help="discriminative models")
+    parser.add_argument(
+        "--scorers",
+        nargs="*",
+        default=[],
+        metavar="NAME=DIR",
+        help="discriminative models; trained here if there are none",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="commands at work at once")
     options = parser.parse_args()
     out, seeds = options.out, [int(seed) for seed in options.seeds.split(",")]
@@ -206,7 +243,10 @@ def main() -> None:
 
     with ThreadPoolExecutor(options.jobs) as workers:
         pools = dict(zip(seeds, workers.map(sampled, seeds), strict=True))
-        asked = judgings(pools, dict(entry.split("=", 1) for entry in options.scorers))
+        scorers = dict(entry.split("=", 1) for entry in options.scorers)
+        scorers = scorers or {kind: trained(kind, out / "trained") for kind in ("token", "head")}
+        thresholds = {name: threshold_of(name, model, out) for name, model in scorers.items()}
+        asked = judgings(pools, scorers)
         done = [workers.submit(one.run, out) for one in asked]
         cases = [(seed, critic) for seed in seeds for critic in (*CRITICS, CAUTIOUS)]
         given = {seed: first(of, 1).samples for seed, of in pools.items()}
@@ -218,7 +258,7 @@ def main() -> None:
     searched = {seed: {name: by_seed[seed] for name, by_seed in spread.items()} for seed in seeds}
     refined = {seed: {critic: runs[seed, critic] for critic in (*CRITICS, CAUTIOUS)} for seed in seeds}
     tables = [
-        f1_table(searched), search_table(searched), refinement_table(refined),
+        f1_table(searched, thresholds), search_table(searched), refinement_table(refined),
         equal_tokens_table(searched, refined, options.out),
     ]  # fmt: skip
     draw_search(searched, out / "best-of-n.svg")
