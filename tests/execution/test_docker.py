@@ -39,8 +39,10 @@ def api() -> Iterator[docker.APIClient]:
 def run(use: Callable[[DockerSandbox], Awaitable[None]], **options: int | float) -> None:
     """Use a sandbox; afterwards no container of it is left."""
 
+    image = engine.need_image()
+
     async def story() -> None:
-        async with contextlib.aclosing(DockerSandbox(engine.need_image(), **options)) as sandbox:  # type: ignore[arg-type]
+        async with contextlib.aclosing(DockerSandbox(image, **options)) as sandbox:  # type: ignore[arg-type]
             await use(sandbox)
 
     with contextlib.closing(engine.client()) as api:
