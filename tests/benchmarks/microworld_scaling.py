@@ -78,7 +78,11 @@ class Judging:
             {**record, "id": f"{seed}/{record['id']}"} for seed, of in self.pools.items()
             for _, record in read_lines(of.samples)
         ])  # fmt: skip
-        genprm("verify", distinct(self.folder, union).distinct, *self.asked, out=out / self.folder)
+        place = union.with_name(f"distinct-{union.name}")
+        before = place.read_bytes() if place.exists() else b""
+        if distinct(self.folder, union).distinct.read_bytes() != before:  # other seeds: the run goes on
+            (out / f"{self.folder}.spent.json").unlink(missing_ok=True)
+        genprm("verify", place, *self.asked, out=out / self.folder)
         return out / self.folder
 
     def spread(self, out: Path) -> dict[int, Path]:
