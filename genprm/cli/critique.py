@@ -65,7 +65,7 @@ def critique(
     sampling = Sampling(temperature, top_p, top_k)
     check(sampling)
     plan = Plan(rounds, refinements, critic, accept_if_better, score)
-    if not plan.verifies_last and console.is_given(context, "score"):
+    if not plan.verifies_last and console.is_given(context, "score") and not (out / "config.yaml").exists():
         raise InputError("--score decides between solutions: add --refinements 2 or more, or --accept-if-better")
     cluster = shared.cluster_of(ray, replicas, gpus_per_replica)
     loaded = read_solutions(source, limit=limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -164,12 +165,28 @@ def check_out(out: Path | None, given: Iterable[Path | None]) -> None:
     """Raises ``InputError`` for a file of figures that would replace something else: what was given, or a run's own."""
     from genprm.errors import InputError
 
-    if out is None or not out.exists():
+    if out is None:
+        return
+    if not os.path.exists(out):  # noqa: PTH110 - a name that is too long is none, and no error
+        if out.suffix == ".jsonl" and (out.parent / "config.yaml").exists():
+            raise InputError(f"--out {out} would be among the records of a run; give a name that ends with .json")
         return
     if any(path is not None and path.exists() and out.samefile(path) for path in given):
         raise InputError(f"--out {out} is what the figures are of; give another file")
-    if (out.parent / "config.yaml").exists() or out.suffix != ".json":
-        raise InputError(f"--out {out} exists and is no file of figures; give another file, or remove it")
+    if not _holds_figures(out):
+        raise InputError(f"--out {out} exists and is no file of figures; give another file")
+
+
+def _holds_figures(path: Path) -> bool:
+    """Whether ``write`` may have written the file: its keys are those of figures."""
+    if not path.is_file():
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and ({"runs", "spreads"} <= found.keys() or {"runs", "curves"} <= found.keys()
+                                        or {"systems", "pairs"} <= found.keys())  # fmt: skip
 
 
 def write(out: Path | None, figures: dict[str, Any]) -> None:

@@ -86,9 +86,8 @@ def compare(
     if len(paths) < 2:
         raise InputError("a comparison needs two runs or files on the same input; give another one")
     results = [read_results(path) for path in paths]
-    chosen = bench or (
-        "processbench" if any(one.solution.label is not None for one in results[0].scored) else "best-of-n"
-    )
+    with_labels = any(one.solution.label is not None for result in results for one in result.scored)
+    chosen = bench or ("processbench" if with_labels else "best-of-n")
     for other in results[1:]:
         require_same_input(results[0], other, chosen)
     measured = [_measured(result, chosen, aggregation, threshold) for result in results]

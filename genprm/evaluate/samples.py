@@ -120,7 +120,7 @@ def _one_problem(results: Results, samples: Sequence[Scored]) -> None:
     for one in samples:
         if one.solution.problem:
             first = first or one
-            if one.solution.problem != first.solution.problem:
+            if one.solution.problem.split() != first.solution.problem.split():
                 name = one.solution.problem_id
                 raise results.fail(one, "problem", f"is another text than in line {first.line}, and both have the "
                                    f"problem_id '{name}'; give each problem its own")  # fmt: skip
@@ -128,10 +128,13 @@ def _one_problem(results: Results, samples: Sequence[Scored]) -> None:
 
 def same_answers_in(first: Results, other: Results) -> None:
     """Raises ``InputError`` where the reference answer of a problem is another one in another run."""
-    known = {str(one.problem): one.solution.answer for one in first.scored}
+    known = {str(one.problem): one.solution.answer for one in first.scored if one.solution.answer is not None}
     for one in other.scored:
         mine, theirs = known.get(str(one.problem)), one.solution.answer
-        if None not in (mine, theirs) and mine != theirs:
+        if mine is None or theirs is None or mine == theirs:
+            continue
+        own, its = same_answers([[mine, theirs]])[0]
+        if own != its:
             raise InputError(
                 f"{first.path} and {other.path} have other answers to the problem '{str(one.problem)[:60]}' "
                 f"('{mine}' and '{theirs}'); give runs with the same reference answers"
@@ -141,9 +144,10 @@ def same_answers_in(first: Results, other: Results) -> None:
 def _scores(scored: Sequence[Scored]) -> dict[str, Floats]:
     if scored[0].rewards is None:
         return {"reward": np.array([one.reward for one in scored], dtype=float)}
-    known = [None if None in (one.rewards or (None,)) else one.rewards for one in scored]
+    known = [None if None in (one.rewards or (None,)) else [float(reward or 0) for reward in one.rewards or ()]
+             for one in scored]  # fmt: skip
     return {
-        name: np.array([math.nan if rewards is None else aggregate(rewards) for rewards in known])  # type: ignore[arg-type]
+        name: np.array([math.nan if rewards is None else aggregate(rewards) for rewards in known])
         for name, aggregate in AGGREGATIONS.items()
     }
 

@@ -8,15 +8,16 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from genprm.errors import InputError, RecordError
 from genprm.records.inputs import load_records
-from genprm.records.lines import json_name, read_lines
-from genprm.records.solutions import LARGEST_REWARD, is_reward
+from genprm.records.lines import read_lines
+from genprm.records.solutions import is_number
 from genprm.types import Solution, Vote
 from genprm.verdicts import THRESHOLD, predicted_label
 
@@ -27,10 +28,13 @@ Rewards = tuple[float | None, ...]
 Bench = Literal["processbench", "prmbench", "best-of-n"]
 _LOOKED_AT: Mapping[Bench, Sequence[str]] = {
     "processbench": ("label",),
-    "prmbench": ("label", "error_steps", "classification"),
+    "prmbench": ("error_steps", "classification"),
     "best-of-n": ("answer", "final_answer_correct"),
 }
 """What each bench takes for the truth of a solution."""
+_MAY_BE_MISSING = ("problem", "problem_id", "answer", "final_answer_correct")
+LARGEST_REWARD = 1e6
+"""Whatever its sign: sums and products of larger ones are no numbers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def _of_file(path: Path) -> tuple[Scored, ...]:
 def _from_record(solution: Solution, line: int, path: Path) -> Scored:
     rewards = solution.reward if isinstance(solution.reward, tuple) else None
     number = None if isinstance(solution.reward, tuple) else solution.reward
+    _check_sizes(rewards or (number,), path, line, "reward")
     states = "predicted_label" in solution.extra
     stated = _label(solution.extra, solution, path, line) if states else None
     return Scored(solution, line, rewards, number, stated, states)
@@ -121,10 +126,10 @@ def _refuse_other_verbs(run: Path) -> None:
 
 def _from_item(solution: Solution, line: int, item: Mapping[str, Any], source: Path) -> Scored:
     rewards = item.get("rewards")
-    known = isinstance(rewards, list) and all(value is None or is_reward(value) for value in rewards)
+    known = isinstance(rewards, list) and all(value is None or is_number(value) for value in rewards)
     if rewards is not None and not known:
         raise RecordError(
-            f"must be a list of numbers, at most {LARGEST_REWARD:g}, and nulls; run genprm verify again",
+            "must be a list of numbers and nulls; run genprm verify again",
             source=str(source),
             line=line,
             field="rewards",
@@ -134,8 +139,15 @@ def _from_item(solution: Solution, line: int, item: Mapping[str, Any], source: P
             f"has {len(rewards)} numbers, but the solution has {len(solution.steps)} steps; run genprm verify again",
             source=str(source), line=line, field="rewards",
         )  # fmt: skip
+    _check_sizes(rewards or (), source, line, "rewards")
     stated = _label(item, solution, source, line)
     return Scored(solution, line, None if rewards is None else tuple(rewards), None, stated, True, item.get("settled"))
+
+
+def _check_sizes(rewards: Iterable[float | None], source: Path, line: int, field: str) -> None:
+    if any(value is not None and abs(value) > LARGEST_REWARD for value in rewards):
+        message = f"must lie between {-LARGEST_REWARD:g} and {LARGEST_REWARD:g}; scale the rewards down"
+        raise RecordError(message, source=str(source), line=line, field=field)
 
 
 def _label(record: Mapping[str, Any], solution: Solution, source: Path, line: int) -> Predicted:
@@ -160,14 +172,24 @@ def require_same_input(first: Results, other: Results, bench: Bench) -> None:
 
 
 def require_same(first: Results, mine: Scored, other: Results, theirs: Scored, bench: Bench) -> None:
-    """The same of one solution. Of answers, what only one of them says is no difference."""
+    """The same of one solution. Text, problem and answers may be missing from one of them."""
     for field in ("problem", "steps", "problem_id", *_LOOKED_AT[bench]):
-        own, its = (getattr(one.solution, field, one.solution.extra.get(field)) for one in (mine, theirs))
-        if own != its and not (bench == "best-of-n" and field in _LOOKED_AT[bench] and None in (own, its)):
+        own, its = (_said(one.solution, field) for one in (mine, theirs))
+        missing = field in _MAY_BE_MISSING and (own in (None, "") or its in (None, ""))
+        if field == "problem_id" and bench == "best-of-n":  # samples are grouped by it
+            missing = mine.problem == theirs.problem
+        if own != its and not missing:
             raise InputError(
                 f"{first.path} and {other.path} differ in field '{field}' of the solution '{theirs.solution.id}'; "
                 "give runs on the same input"
             )
+
+
+def _said(solution: Solution, field: str) -> object:
+    found = getattr(solution, field, solution.extra.get(field))
+    if field == "error_steps":
+        return sorted(found, key=str) if isinstance(found, list) else [] if solution.label == -1 else found
+    return found
 
 
 def votes_of_items(run: Path) -> dict[str, list[Vote]]:
@@ -179,7 +201,7 @@ def votes_of_items(run: Path) -> dict[str, list[Vote]]:
     for line, item in read_lines(source):
         size = item.get("votes")
         if size is not None and (type(size) is not int or size < 0):
-            raise RecordError(f"is a {json_name(size)}; it must be a number of votes; run genprm verify again",
+            raise RecordError(f"is {json.dumps(size)}; it must be a number of votes; run genprm verify again",
                               source=str(source), line=line, field="votes")  # fmt: skip
         sizes[str(item.get("id"))] = size
     return {name: found[: sizes[name]] for name, found in votes.items() if name in sizes}

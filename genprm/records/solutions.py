@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -29,8 +30,6 @@ KNOWN = (
     "label",
     "reward",
 )
-LARGEST_REWARD = 1e6
-"""Of a step or a solution, whatever its sign."""
 STEP_MARK = re.compile(r"(?m)^[ \t]*(?:[*#]+[ \t]*)?Step[ \t]+\d+\b[ \t]*\**[ \t]*[:.]")
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
@@ -190,20 +189,20 @@ class _Reader:
 
     def reward(self, steps: int) -> float | tuple[float | None, ...] | None:
         value = self.record.get("reward")
-        if value is None or is_reward(value):
+        if value is None or is_number(value):
             return value
-        if not isinstance(value, list) or not all(item is None or is_reward(item) for item in value):
-            raise self.fail(
-                "reward",
-                f"must be a number, at most {LARGEST_REWARD:g}, or a list with one per step (null: not judged)",
-            )
+        if not isinstance(value, list) or not all(item is None or is_number(item) for item in value):
+            raise self.fail("reward", "must be a number, or a list of numbers with one per step (null: not judged)")
         if len(value) != steps:
             raise self.fail("reward", f"has {len(value)} numbers, but the record has {steps} steps; give one per step")
         return tuple(value)
 
 
-def is_reward(value: object) -> bool:
-    """Whether it is a number of a size that sums and products of rewards can be made of."""
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return abs(value) <= LARGEST_REWARD  # NaN is not
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False

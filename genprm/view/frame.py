@@ -86,7 +86,8 @@ def fill(template: str, title: str, *, data: str = "", **parts: Any) -> str:
 def is_ours(page: Path) -> bool:
     """Whether a file is a page that ``fill`` made."""
     with page.open("rb") as file:
-        return b'<meta name="generator" content="genprm">' in file.read(512)
+        head = file.read(2048)
+    return b'<meta name="generator" content="genprm">' in head or " · genprm</title>".encode() in head
 
 
 def bin_of(value: float) -> int:

@@ -94,9 +94,9 @@ def index(folders: Iterable[Path], out: Path | None = None) -> Path:
 
 def _require_ours(path: Path) -> None:
     """Raises ``InputError`` where the index would replace something else."""
-    if path.suffix not in (".html", ".htm"):
+    if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"the index is a page, and {path} would be none; give a name that ends with .html")
-    if path.is_file() and not is_ours(path):
+    if os.path.isfile(path) and not is_ours(path):  # noqa: PTH113 - a name that is too long is no file, and no error
         raise InputError(f"{path} exists and is no page of genprm; say with --out where the index is to be")
 
 

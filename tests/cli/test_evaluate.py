@@ -26,6 +26,7 @@ def test_figures_are_written_where_they_replace_figures_alone(
     folder = write_run(tmp_path / "run", ROWS)
     (folder / "config.yaml").write_text("verb: verify\n", encoding="utf-8")
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    (tmp_path / "mine.json").write_text('{"mine": 1}', encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for target, message in (
         (scores, "is what the figures are of"),
@@ -33,13 +34,18 @@ def test_figures_are_written_where_they_replace_figures_alone(
         (tmp_path / "thesis.tex", "is no file of figures"),
         (tmp_path / "none/figures.json", "there is no folder"),
         (tmp_path / "run", "is no file of figures"),
+        (tmp_path / "mine.json", "is no file of figures"),
+        (folder / "errors.jsonl", "would be among the records of a run"),
+        (tmp_path / ("x" * 300), "cannot write"),
     ):
         for verb in (["evaluate", "processbench"], ["compare", str(scores)]):
             assert run([*verb, str(scores), "--out", str(target)]) == 2, target
             assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    for _ in range(2):
-        assert run(["evaluate", "processbench", str(scores), "--out", str(tmp_path / "figures.json")]) == 0
+    for target in (tmp_path / "figures.json", tmp_path / "figures", folder / "figures.json") * 2:
+        for verb in (["evaluate", "processbench"], ["compare", str(scores)]):
+            assert run([*verb, str(scores), "--out", str(target)]) == 0
+    assert run(["evaluate", "processbench", str(scores), "--out", str(tmp_path / "figures.json")]) == 0
     assert json.loads((tmp_path / "figures.json").read_text())["runs"]
 
 

@@ -139,8 +139,8 @@ def test_a_step_that_nobody_judged_makes_its_sample_the_last_choice(tmp_path: Pa
 REFUSED = {
     "no reward": ({"reward": None}, ("line 1", "'reward'", "give a number")),
     "wrong length": ({"reward": [0.5]}, ("line 1", "'reward'", "2 steps")),
-    "beyond sums": ({"reward": [1e308, 1e308]}, ("line 1", "'reward'", "at most 1e+06")),
-    "beyond floats": ({"reward": [10**400, 1]}, ("line 1", "'reward'", "at most 1e+06")),
+    "beyond sums": ({"reward": [1e308, 1e308]}, ("line 1", "'reward'", "between -1e+06 and 1e+06")),
+    "beyond floats": ({"reward": [10**400, 1]}, ("line 1", "'reward'", "must be a number")),
     "mixed": ({"reward": 0.5}, ("line 2", "'reward'", "one kind")),
     "no problem": ({"problem_id": None}, ("line 1", "'problem_id'", "grouped by it")),
     "no truth": ({"answer": None, "final_answer_correct": None}, ("line 1", "'final_answer_correct'", "'answer'")),
@@ -156,6 +156,18 @@ def test_bad_samples_are_one_sentence_and_exit_code_2(
     assert genprm(["evaluate", "best-of-n", str(path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and all(word in error for word in ("a.jsonl", *words)), error
+
+
+def test_whole_numbers_of_any_product_are_rewards(tmp_path: Path) -> None:
+    records = [sample("p", "7", True, [10] * 20), sample("p", "8", False, [9] * 20)]
+    (found,) = best_of_n([write(tmp_path / "a.jsonl", records)]).runs
+    assert values(found, "product") == [50, 100]
+
+
+def test_answers_that_are_equal_are_the_same_reference(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.jsonl", ONE_PROBLEM)
+    spelled = write(tmp_path / "b.jsonl", [{**record, "answer": "7.0"} for record in ONE_PROBLEM])
+    assert len(best_of_n([first, spelled]).runs) == 2
 
 
 def test_two_problems_under_one_id_are_refused(tmp_path: Path) -> None:

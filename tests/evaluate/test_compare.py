@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from genprm.cli import run as genprm
 from genprm.errors import InputError
+from genprm.evaluate.benchmark import processbench
 from genprm.evaluate.compare import compare
 from genprm.evaluate.permutation import holm, permutation_p
 from genprm.evaluate.scored import Bench
@@ -86,6 +87,15 @@ def test_a_run_and_a_file_of_the_same_solutions_are_compared(tmp_path: Path) -> 
     assert compare([run, write(tmp_path / "a.jsonl", records)], bench="processbench").items == 10
 
 
+def test_what_a_file_leaves_out_is_no_difference(tmp_path: Path) -> None:
+    records = labelled(10, 5)
+    run = write_run(tmp_path / "run", [{**record, "problem_id": record["id"]} for record in records])
+    bare = [{name: value for name, value in record.items() if name != "problem"} for record in records]
+    file = write(tmp_path / "a.jsonl", bare)
+    assert compare([run, file], bench="processbench").items == 10
+    assert len(processbench([run, file]).runs) == 2
+
+
 def test_other_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = write(tmp_path / "a.jsonl", labelled(4, 2))
     fewer = write(tmp_path / "b.jsonl", labelled(3, 2))
@@ -94,8 +104,10 @@ def test_other_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     other = write(tmp_path / "c.jsonl", [{**record, "steps": ["another"]} for record in labelled(4, 2)])
     with pytest.raises(InputError, match="differ in field 'steps' of the solution 's000'"):
         compare([first, other])
+    named = [{**record, "problem_id": "p"} for record in labelled(4, 2)]
+    first = write(tmp_path / "named.jsonl", named)
     for field, value in (("label", -1), ("problem_id", "another")):
-        other = write(tmp_path / "d.jsonl", [*labelled(3, 2), {**labelled(4, 2)[3], field: value}])
+        other = write(tmp_path / "d.jsonl", [*named[:3], {**named[3], field: value}])
         with pytest.raises(InputError, match=f"differ in field '{field}' of the solution 's003'"):
             compare([first, other])
     assert genprm(["compare", str(first)]) == 2
