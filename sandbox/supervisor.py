@@ -82,9 +82,8 @@ PIPE_BYTES = 64 << 10
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 LOOK_AGAIN_BYTES, LOOK_AGAIN_FILES = 4 << 20, 256
 """Growth of the file systems after which we look again whose it is."""
-OOM_WAIT_S = 30.0
-"""How long after a kill for memory a killed session is taken for a victim of it: the kernel counts before it kills, and
-a large process is slow to die on a busy machine. Too long costs a retry, too short a verdict for what another did."""
+OOM_WAIT_S = 2.0
+"""How long after a kill for memory a killed session is taken for a victim of it: the kernel counts before it kills."""
 EXPLAINED = 0.5
 """Share of the container's memory that its sessions must be seen to hold before one of them is blamed."""
 INNOCENT = "the container ran out of memory because of another session, and this one was lost with it"
@@ -246,6 +245,8 @@ class Supervisor:
 
     def start_cell(self, session: Session, frame: dict[str, Any]) -> None:
         """Hand a cell to its session. The source travels as an open file, so this never waits for user code."""
+        if session.exit_status is not None:
+            self.settle_oom()  # its death may be known and the reason not yet
         if session.innocent:
             self.end(session)
             self.reply({"id": frame["id"], "unavailable": INNOCENT, "innocent": True})
@@ -256,7 +257,6 @@ class Supervisor:
             cell = Cell(frame["id"], now, now + frame["timeout_s"], Output(self.settings.output_kept))
             session.cell = cell
             if session.exit_status is not None:  # it died between two cells
-                self.settle_oom()
                 self.finish_dead(session, session.exit_status)
                 return
             pause(session.pid, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,13 +36,3 @@ def cluster() -> Iterator[None]:
     ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
     yield
     ray.shutdown()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Containers of this process that are left at the end: a fault, or an engine that could not remove them."""
-    if os.environ.get("GENPRM_NEED_DOCKER"):
-        from tests.execution import engine
-
-        with contextlib.closing(engine.client()) as api:
-            for line in engine.described(api, engine.ours(api)):
-                terminalreporter.write_line(line)

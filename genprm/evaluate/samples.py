@@ -129,14 +129,15 @@ def _one_problem(results: Results, samples: Sequence[Scored]) -> None:
 def same_answers_in(first: Results, other: Results) -> None:
     """Raises ``InputError`` where the reference answer of a problem is another one in another run."""
     known = {str(one.problem): one.solution.answer for one in first.scored if one.solution.answer is not None}
+    pairs: dict[str, list[str]] = {}
     for one in other.scored:
-        mine, theirs = known.get(str(one.problem)), one.solution.answer
-        if mine is None or theirs is None or mine == theirs:
-            continue
-        own, its = same_answers([[mine, theirs]])[0]
+        name, theirs = str(one.problem), one.solution.answer
+        if name in known and theirs is not None and known[name] != theirs:
+            pairs[name] = [known[name], theirs]
+    for (name, (mine, theirs)), (own, its) in zip(pairs.items(), same_answers(list(pairs.values())), strict=True):
         if own != its:
             raise InputError(
-                f"{first.path} and {other.path} have other answers to the problem '{str(one.problem)[:60]}' "
+                f"{first.path} and {other.path} have other answers to the problem '{name[:60]}' "
                 f"('{mine}' and '{theirs}'); give runs with the same reference answers"
             )
 

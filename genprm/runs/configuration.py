@@ -46,10 +46,14 @@ class Configuration:
         mine, theirs = (dict(flatten({"verb": c.verb, **c.identity})) for c in (self, other))
         return tuple(sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)))
 
+    def require_verb(self, verb: str, folder: Path) -> None:
+        """Raises ``IdentityError`` where the run in the folder is of another verb."""
+        if self.verb != verb:
+            raise IdentityError(f"{folder} holds a run of genprm {self.verb}; choose another --out folder")
+
     def require_same(self, stored: Configuration, folder: Path) -> None:
         """Raises ``IdentityError`` naming each key that differs, with both values."""
-        if self.verb != stored.verb:
-            raise IdentityError(f"{folder} holds a run of genprm {stored.verb}; choose another --out folder")
+        stored.require_verb(self.verb, folder)
         keys = self.differences(stored)
         if not keys:
             return

@@ -184,8 +184,8 @@ def require_verb(path: Path, verb: str) -> bool:
     """Whether the folder holds a run of this verb, so that one would be continued. Raises ``InputError`` where it holds
     anything else."""
     stored = begun(path)
-    if stored is not None and stored.verb != verb:
-        raise InputError(f"{path} holds a run of genprm {stored.verb}; choose another --out folder")
+    if stored is not None:
+        stored.require_verb(verb, path)
     return stored is not None
 
 

@@ -204,6 +204,24 @@ def refinement_table(refined: Mapping[int, Mapping[str, Path]]) -> dict[str, Any
     return table("Right answers after refinement", columns, lines, note)
 
 
+def first_round_table(refined: Mapping[int, Mapping[str, Path]]) -> dict[str, Any]:
+    """What became of the first critiques: how many new solutions are the old one word for word."""
+    lines = []
+    for name in next(iter(refined.values())):
+        new = copied = wrong = 0
+        for by_name in refined.values():
+            items = {item["id"]: item for _, item in read_lines(by_name[name] / "items.jsonl")}
+            wrong += sum(not one["right"][0] and one["rounds"][0]["finding"] is not None for one in items.values())
+            given = {one["id"]: one["steps"] for _, one in read_lines(by_name[name] / "solutions.jsonl")}
+            for _, one in read_lines(by_name[name] / "refinements.jsonl"):
+                whose, _, part = str(one["id"]).rpartition("~")
+                if "steps" in one and part.startswith("1."):
+                    new, copied = new + 1, copied + (one["steps"] == given[whose])
+        lines.append([name, wrong, new, copied])
+    columns = ["critic", "wrong answers criticised", "new solutions", "word for word the old one"]
+    return table("The first round", columns, lines, "Counts over all seeds.")
+
+
 def equal_tokens_table(
     searched: Mapping[int, Mapping[str, Path]], refined: Mapping[int, Mapping[str, Path]], out: Path
 ) -> dict[str, Any]:
@@ -262,7 +280,7 @@ def main() -> None:
     searched = {seed: {name: by_seed[seed] for name, by_seed in spread.items()} for seed in seeds}
     refined = {seed: {critic: runs[seed, critic] for critic in (*CRITICS, CAUTIOUS)} for seed in seeds}
     tables = [
-        f1_table(searched, thresholds), search_table(searched), refinement_table(refined),
+        f1_table(searched, thresholds), search_table(searched), refinement_table(refined), first_round_table(refined),
         equal_tokens_table(searched, refined, options.out),
     ]  # fmt: skip
     draw_search(searched, out / "best-of-n.svg")

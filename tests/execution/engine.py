@@ -64,7 +64,7 @@ def ours(api: docker.APIClient, pid: int | None = None) -> set[str]:
 
 
 def described(api: docker.APIClient, found: set[str]) -> list[str]:
-    """Containers that should be gone: how they stand, and what runs in them."""
+    """Containers that should be gone: how they stand, and since when."""
     rows = [one for one in api.containers(all=True) if one["Id"] in found]
     return [f"{one['Names'][0]} is left: {one['State']}, {one['Status']}, made at {one['Created']}" for one in rows]
 

@@ -38,7 +38,6 @@ def api() -> Iterator[docker.APIClient]:
 
 def run(use: Callable[[DockerSandbox], Awaitable[None]], **options: int | float) -> None:
     """Use a sandbox; afterwards no container of it is left."""
-
     image = engine.need_image()
 
     async def story() -> None:
@@ -70,6 +69,14 @@ async def spinning(sandbox: DockerSandbox, source: str = SPIN) -> asyncio.Task[o
     await asyncio.sleep(1.0)
     assert not task.done()
     return task
+
+
+def test_the_tests_before_have_left_no_container() -> None:
+    """Here alone; the other tests compare with what there was before them."""
+    engine.need_image()
+    with contextlib.closing(engine.client()) as api:
+        left = engine.ours(api)
+        assert not left, engine.described(api, left)
 
 
 # --- the owner --------------------------------------------------------------------------------------------------------
