@@ -107,8 +107,9 @@ def best_of_n(
     sources: Inputs,
     n: Annotated[int | None, typer.Option("--n", help="Largest N'; default: the samples of each problem.")] = None,
     weights: Annotated[
-        Literal["min", "mean", "product", "last"], typer.Option(help="Score that the weighted vote sums.")
-    ] = "min",
+        Literal["min", "mean", "product", "last"] | None,
+        typer.Option(help="Score of steps that the weighted vote sums; default: min."),
+    ] = None,
     gold: Gold = None,
     seed: Seed = 0,
     reference: Reference = False,

@@ -87,14 +87,14 @@ class BestOfNRuns:
 
 
 def best_of_n(
-    paths: Sequence[Path], *, n: int | None = None, weights: str = "min", gold: Path | None = None, seed: int = 0,
-    resamples: int = RESAMPLES,
+    paths: Sequence[Path], *, n: int | None = None, weights: str | None = None, gold: Path | None = None,
+    seed: int = 0, resamples: int = RESAMPLES,
 ) -> BestOfNRuns:  # fmt: skip
     """The figures of run directories or files on the same problems, for N' = 1 to ``n``.
 
     ``n``: at most the samples of the problem with the fewest, which is the default. ``weights``: the aggregation that
-    the weighted vote sums, where steps have rewards. ``gold``: answers in place of those of the runs (``gold``).
-    Raises ``InputError``.
+    the weighted vote sums, where steps have rewards (``min``). ``gold``: answers in place of those of the runs
+    (``gold``). Raises ``InputError``.
     """
     if n is not None and n < 1:
         raise InputError(f"n is {n}; it must be at least 1")
@@ -119,9 +119,9 @@ def best_of_n(
 
 
 def _figures(
-    results: Results, sampled: Sequence[Samples], sizes: tuple[int, ...], weights: str, seed: int, resamples: int
+    results: Results, sampled: Sequence[Samples], sizes: tuple[int, ...], weights: str | None, seed: int, resamples: int
 ) -> BestOfN:
-    summed = _weights(sampled, weights)
+    summed = _weights(sampled, str(results.path), weights)
     parts = [methods(one, sizes, summed, seed=seed) for one in sampled]
     tables = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     means = np.concatenate([one.correct.mean(axis=1) for one in sampled])
@@ -156,11 +156,13 @@ def methods(samples: Samples, sizes: Sequence[int], weights: str | None, *, seed
     return found
 
 
-def _weights(sampled: Sequence[Samples], wanted: str) -> str | None:
+def _weights(sampled: Sequence[Samples], source: str, wanted: str | None) -> str | None:
     names = list(sampled[0].scores)
-    if names != ["reward"] and wanted not in names:
-        raise InputError(f"there is no aggregation '{wanted}'; it must be one of {', '.join(names)}")
-    name = "reward" if names == ["reward"] else wanted
+    if names == ["reward"] and wanted is not None:
+        raise InputError(f"{source}: a solution has one reward, which the weighted vote sums; leave --weights out")
+    name = wanted or ("reward" if "reward" in names else "min")
+    if name not in names:
+        raise InputError(f"there is no aggregation '{name}'; it must be one of {', '.join(names)}")
     return None if any((one.scores[name] < 0).any() for one in sampled) else name
 
 

@@ -48,6 +48,12 @@ def test_a_number_for_each_sample_and_the_same_list_of_one_step_say_the_same(tmp
     assert set(found.curves) == {"pass", "majority", "reward", "weighted"}
 
 
+def test_an_aggregation_of_steps_is_refused_where_a_solution_has_one_reward(tmp_path: Path) -> None:
+    numbers = [{**record, "reward": record["reward"][-1]} for record in ONE_PROBLEM]
+    with pytest.raises(InputError, match=r"a\.jsonl: a solution has one reward.*leave --weights out"):
+        best_of_n([write(tmp_path / "a.jsonl", numbers)], weights="min")
+
+
 def test_answers_are_grouped_as_math_verify_compares_them() -> None:
     problem = ["1/2", "\\frac{1}{2}", "0.5", "", "$2x+2$", "2(x+1)", "12", "12.0"]
     assert same_answers([problem, ["3", "3.0", "4", " "]]) == [[0, 0, 0, -1, 1, 1, 2, 2], [0, 0, 1, -1]]
