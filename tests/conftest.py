@@ -28,6 +28,17 @@ def shared_data(name: str) -> Path:
     return found
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests (``-n 2 --dist loadgroup``) a file stays whole, and one has all that need Docker.
+
+    They look for what others left in the engine, and each of them may fill the machine.
+    """
+    for item in items:
+        place = item.path.relative_to(REPOSITORY / "tests")
+        needs_docker = "docker" in item.nodeid or place.parts[0] == "sandbox" or place.name == "test_sandbox.py"
+        item.add_marker(pytest.mark.xdist_group("docker" if needs_docker else str(place)))
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One Ray cluster of this machine for the tests of a file: starting it takes seconds."""

@@ -76,13 +76,19 @@ def test_replicas_killed_again_and_again_leave_the_run_of_a_calm_one(cluster: No
 
 
 def actors() -> list[int]:
-    """Processes of the actors of this cluster."""
+    """Processes of the actors of this cluster, and not of one that another test has."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+            if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor") and descends(int(folder.name)):
                 found.append(int(folder.name))
     return found
+
+
+def descends(pid: int) -> bool:
+    while pid > 1 and pid != os.getpid():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid == os.getpid()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
