@@ -10,6 +10,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -57,8 +59,19 @@ app.command("lab")(lab.lab)
 app.add_typer(sandbox.sandbox, name="sandbox")
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"genprm {version('genprm')}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def _root(context: typer.Context) -> None:
+def _root(
+    context: typer.Context,
+    which: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     console.help_without_verb(context)
 
 
@@ -75,9 +88,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = command.main(arguments, prog_name="genprm", standalone_mode=False)
     except typer.TyperException as error:
-        return _refuse(
-            f"{error.format_message().rstrip('.')}; genprm --help and genprm VERB --help say what there is", 2
-        )
+        wrong = error.format_message().rstrip(".").replace("Value error, ", "")
+        return _refuse(f"{wrong}; genprm --help and genprm VERB --help say what there is", 2)
     except (EngineUnavailable, SandboxUnavailable, GraderUnavailable) as error:
         return _refuse(str(error), 3)
     except Diverged as error:

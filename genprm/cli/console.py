@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +19,15 @@ STOPPED = 130
 """Exit code of a command that Ctrl-C ended."""
 DIVERGED = 4
 """Of a training whose own values made it impossible: a sweep goes on without it."""
+UNSEEN_COLUMNS = 200
+"""Width of what no terminal shows: rows of a table stay whole in a file and in a pipe."""
 _SAID = ("genprm.engines", "genprm.execution")
 
 
 def out() -> Console:
     """The console of results. Brackets and colons in what it prints are only that."""
-    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNSEEN_COLUMNS
+    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False, width=width)
 
 
 def err() -> Console:

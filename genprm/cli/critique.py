@@ -111,6 +111,12 @@ def _print(found: Summary, plan: Plan) -> None:
             str(one.right_to_wrong), f"{one.policy_tokens:,}", f"{one.verifier_tokens:,}",
         )  # fmt: skip
     to.print(grid)
+    if invalid := sum(one.invalid for one in found.rounds):
+        to.print(
+            f"{invalid} times a new solution was invalid (cut off, without an answer or of fewer than two steps): "
+            "the old one stands",
+            soft_wrap=True,
+        )
     alarms, lost = sum(one.false_alarms for one in found.rounds), sum(one.right_to_wrong for one in found.rounds)
     if alarms:
         advice = ": --accept-if-better keeps a solution unless the verifier scores the new one higher"

@@ -190,13 +190,13 @@ def print_prmbench(to: Console, found: PRMBench) -> None:
         say(to, f"{run.source}: {run.pairs} pairs; per cent, 95 % intervals over problems")
         every = {"overall": run.overall, **run.categories}
         counts = [
-            [name, str(one.solutions), str(one.steps), str(one.wrong_steps), one.prm_score.describe(),
-             shown(one.first_error)]
+            [name, str(one.solutions), str(one.steps), str(one.wrong_steps),
+             shown(one.prm_score if one.wrong_steps else None), shown(one.first_error)]
             for name, one in every.items()
         ]  # fmt: skip
         print_table(to, ("category", "solutions", "steps", "wrong", "PRMScore", "first error"), counts)
         parts = [
-            [name, one.f1.describe(), one.negative_f1.describe(), one.accuracy.describe()]
+            [name, one.f1.describe(), shown(one.negative_f1 if one.wrong_steps else None), one.accuracy.describe()]
             for name, one in every.items()
         ]
         print_table(to, ("category", "F1", "negative F1", "accuracy"), parts)

@@ -137,7 +137,11 @@ def _plan(recipe: Recipe, commands: Sequence[Sequence[str]], limit: int | None, 
         tokens = "–" if one.tokens is None else f"{one.tokens / 1e6:,.1f} M"
         grid.add_row(one.name, one.verb, one.what, tokens, "–" if hours is None else f"{hours:,.1f}")
     to.print(grid)
-    to.print(f"{total:,.1f} GPU hours in all at {tokens_per_s:,.0f} tokens/s a GPU (--tokens-per-s)", soft_wrap=True)
+    to.print(
+        f"at most {total:,.1f} GPU hours in all at {tokens_per_s:,.0f} tokens/s a GPU (--tokens-per-s), "
+        "apart from stages without a figure",
+        soft_wrap=True,
+    )
     for line in commands:
         to.print(Text(f"genprm {shlex.join(line)}"), soft_wrap=True)
     to.print("dry run: nothing was loaded or written")

@@ -34,7 +34,11 @@ def print_plan(layout: Layout, limit: int | None, tokens_per_s: float) -> None:
             "–" if hours is None else f"{times * hours:,.1f}",
         )  # fmt: skip
     to.print(grid)
-    to.print(f"{total:,.1f} GPU hours in all at {tokens_per_s:,.0f} tokens/s a GPU, trainings apart", soft_wrap=True)
+    to.print(
+        f"at most {total:,.1f} GPU hours in all at {tokens_per_s:,.0f} tokens/s a GPU (--tokens-per-s), "
+        "apart from stages without a figure",
+        soft_wrap=True,
+    )
     test = f"; {', '.join(section.test)} for the choice alone" if section.test else ""
     to.print(
         f"chosen by the mean of {', '.join(section.validation)} over seeds, best-of-N by {section.figure}{test}",

@@ -113,6 +113,7 @@ def verify(
             spread=cluster is not None, log_json=log_json,
         )  # fmt: skip
         cascade.finish(console.out(), loaded, found)
+        console.out().print(f"results in {out}", soft_wrap=True)
         return
     verifier = verifier_of(engine, "code" if mode == "cascade" else mode)
     if dry_run:

@@ -205,9 +205,13 @@ def _require_same_records(path: Path, records: Sequence[Record], name: str, by_i
         pairs = ((there, here) for there, here in zip(stored, given, strict=False))
     for number, (there, here) in enumerate(pairs, start=1):
         if there != here:
+            name, asked = there.get("id"), here.get("id")
+            differs = f"is '{name}', not the '{asked}' given"
+            if name == asked:
+                fields = ", ".join(key for key in {**there, **here} if there.get(key) != here.get(key))
+                differs = f"('{name}') has other {fields} than the one given"
             raise IdentityError(
-                f"{path} holds a run on other input: its record {number} is '{there.get('id')}', "
-                f"not the '{here.get('id')}' given; choose another --out folder"
+                f"{path} holds a run on other input: its record {number} {differs}; choose another --out folder"
             )
 
 

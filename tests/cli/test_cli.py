@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from genprm.cli import run
+from genprm.cli import console, run
 from genprm.records import read_solutions
 from genprm.rollout.problems import read_given
 from tests.cli.scripted import record, write
@@ -58,6 +59,18 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 def test_an_unknown_verb_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["levitate"]) == 2
     assert "levitate" in capsys.readouterr().err
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (run(["--version"]), capsys.readouterr().out) == (0, f"genprm {version('genprm')}\n")
+
+
+def test_what_no_terminal_shows_has_whole_rows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console.out().print("100.0 [100.0, 100.0] " * 8)
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_the_lab_prints_records_that_verify_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,6 +89,8 @@ def test_more_or_fewer_of_the_same_records_continue_and_others_are_refused(tmp_p
     RunDirectory.open(tmp_path, CONFIG, SOLUTIONS[:1]).close()
     with pytest.raises(IdentityError, match="record 1 is 'a', not the 'b'"):
         RunDirectory.open(tmp_path, CONFIG, SOLUTIONS[1:])
+    with pytest.raises(IdentityError, match=r"record 1 \('a'\) has other problem, steps than the one given"):
+        RunDirectory.open(tmp_path, CONFIG, [replace(SOLUTIONS[0], problem="r", steps=("u",))])
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
