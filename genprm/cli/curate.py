@@ -100,7 +100,7 @@ def _print(found: Curated) -> None:
         reasons = ", ".join(f"{name} {count}" for name, count in row.reasons.items()) or "–"
         grid.add_row(row.stage, str(row.entered), str(row.kept), reasons)
     to.print(grid)
-    rules = console.grid("rule", "answer of the best-scored solution is right")
+    rules = console.grid("rule", "right answers where each problem's best-scored solution is taken")
     for name, share in found.metrics["answer_candidates"].items():
         rules.add_row(name, "–" if share is None else f"{100 * share:.1f} %")
     to.print(rules)

@@ -104,7 +104,9 @@ def _from_record(solution: Solution, line: int, path: Path) -> Scored:
 
 def _of_run(run: Path) -> tuple[Scored, ...]:
     if not (run / "items.jsonl").exists():
-        raise InputError(f"{run} has no items.jsonl; finish the run with genprm verify, or give its folder")
+        inside = ", ".join(str(one.parent) for one in sorted(run.glob("*/items.jsonl")))
+        remedy = f"give the runs in it: {inside}" if inside else "finish the run with genprm verify, or give its folder"
+        raise InputError(f"{run} has no items.jsonl; {remedy}")
     _refuse_other_verbs(run)
     source = run / "items.jsonl"
     loaded = load_records(read_lines(run / "solutions.jsonl"), str(run / "solutions.jsonl"), None, judged=True)

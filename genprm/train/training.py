@@ -14,6 +14,7 @@ The output folder of a training::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def train(
     if (stored := begun(out, OWN)) is not None:
         config.require_same(stored, out)
     if dry_run:
-        for sentence in _missing(options):
+        for sentence in (*_missing(options), *_missing_packages()):
             report(f"not there yet: {sentence}")
         report(plan(loaded, options))
         return None
@@ -137,8 +138,10 @@ def configuration(name: str, options: AnyTraining) -> Configuration:
 
 
 def _require_extra() -> None:
-    try:
-        import accelerate  # noqa: F401
-        import trl  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingDependency(str(error.name), "train") from error
+    for missing in _missing_packages():
+        raise missing
+
+
+def _missing_packages() -> list[MissingDependency]:
+    """What training needs and is not installed."""
+    return [MissingDependency(name, "train") for name in ("accelerate", "trl") if find_spec(name) is None]

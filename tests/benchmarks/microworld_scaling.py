@@ -8,7 +8,8 @@ test problems under every seed. A text is judged once, however often and under w
 8 of each problem by 8 votes of genprm-tiny, all by one vote and by every scorer; so deviations over seeds are those of
 sampling, and not of the verifier's own draws. The first sample of each problem is then criticised and refined in three
 rounds, by the verifier and by every control. What critique and best-of-N cost is counted in tokens of policy and
-verifier together. Beside the tables it draws best-of-n.svg. Run again, it continues.
+verifier together. Beside the tables it draws best-of-n.svg. Run again, it continues; more seeds go behind those
+that it had.
 """
 
 from __future__ import annotations

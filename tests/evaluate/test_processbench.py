@@ -83,7 +83,11 @@ def test_items_alone_are_enough(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_evaluated_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no items\.jsonl"):
+    with pytest.raises(InputError, match=r"no items\.jsonl; finish the run with genprm verify"):
+        evaluate_run(tmp_path)
+    (tmp_path / "a").mkdir()
+    write_lines(tmp_path / "a/items.jsonl", [])
+    with pytest.raises(InputError, match=r"no items\.jsonl; give the runs in it: \S+/a$"):
         evaluate_run(tmp_path)
     write_run(tmp_path)
     items = [{"id": name, "predicted_label": "1"} for name in ("bad", "good", "free")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from genprm import recipes
-from genprm.errors import IdentityError, InputError, RecipeError
+from genprm.errors import IdentityError, InputError, MissingDependency, RecipeError
 from genprm.runs.lock import hold
 from genprm.train.kinds import training
 from genprm.train.models import parameters
@@ -153,6 +154,19 @@ def test_two_processes_train_as_one_does_that_accumulates(recipe: Path, tmp_path
     subprocess.run([*command, str(recipe), "--out", str(two), "max_steps=8"], cwd=REPOSITORY, check=True)
     assert losses(two) == pytest.approx(losses(one), abs=1e-3)
     assert (two / "model/model.safetensors").exists() and (two / "metrics.json").exists()
+
+
+def test_what_is_not_installed_is_said_before_and_refused_in_a_training(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    said: list[str] = []
+    sentence = "trl is not installed; install it with: pip install 'genprm[train]'"
+    train(recipe, tmp_path / "out", dry_run=True, report=said.append)
+    assert f"not there yet: {sentence}" in said
+    with pytest.raises(MissingDependency, match=re.escape(sentence)):
+        train(recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_plans_and_writes_nothing(recipe: Path, tmp_path: Path) -> None:
