@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -138,3 +139,16 @@ def test_the_readme_has_the_demo_and_the_test_command_that_ci_runs() -> None:
     assert found == [
         "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && .venv/bin/pytest"
     ]
+
+
+@pytest.mark.slow
+def test_the_walk_in_the_readme_goes_to_its_end_word_for_word(tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("### All of it in two minutes")[2].split("```")[1]
+    install, *commands = block.strip().splitlines()
+    assert install.startswith("pip install ") and len(commands) == 10
+    (tmp_path / "recipes").symlink_to(REPOSITORY / "recipes")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in commands:
+        subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "runs/index.html").exists()
