@@ -66,7 +66,11 @@ def replay(
     verdict = asyncio.run(
         _again(configuration.identity, solution, stored, step, output, model, anew=anew, options=options)
     )
-    show(console.out(), stored.steps[step], verdict)
+    swapped = [name for name, new in (("code output", output), ("step", text), ("problem", problem)) if new is not None]
+    as_what = f"with another {' and another '.join(swapped)}" if swapped else "as it was"
+    to = console.out()
+    to.print(Text(console.printable(f"step {step} of vote {vote} of {id}, {as_what}:")), soft_wrap=True)
+    show(to, stored.steps[step], verdict)
 
 
 def show(to: Console, before: StepVerdict, after: StepVerdict) -> None:

@@ -25,7 +25,7 @@ def test_another_code_output_is_shown_to_the_model_and_changes_its_mind(
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run(["replay", str(folder), "--id", "a", "--step", "1", "--output", "False"]) == 0
     shown = capsys.readouterr().out
-    assert "```\nFalse\n```" in shown
+    assert shown.startswith("step 1 of vote 0 of a, with another code output:\n") and "```\nFalse\n```" in shown
     assert "before  Yes    reward 0.99" in shown and "now     No     reward 0.01" in shown
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -33,6 +33,7 @@ def test_another_code_output_is_shown_to_the_model_and_changes_its_mind(
 def test_without_another_output_the_step_comes_out_as_it_was(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", str(folder), "--id", "a"]) == 0
     shown = capsys.readouterr().out
+    assert shown.startswith("step 0 of vote 0 of a, as it was:\n")
     assert "before  Yes    reward 0.99" in shown and "now     Yes    reward 0.99" in shown
 
 
