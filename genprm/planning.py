@@ -52,7 +52,7 @@ def plan(recipe: Recipe, limit: int | None = None) -> list[StagePlan]:
             plans.append(_curate(stage, kept.get(stage.source or "", rows), data))
         else:
             kept[stage.name] = kept.get(stage.source or "", rows)
-            plans.append(StagePlan(stage.name, stage.verb, f"see genprm {stage.verb} --dry-run", None))
+            plans.append(StagePlan(stage.name, stage.verb, "not estimated", None))
         if stage.until is not None:
             rounds = f"; one round of up to {stage.until.rounds}, until {stage.until.kept:,} are kept"
             plans[-1] = replace(plans[-1], what=plans[-1].what + rounds)

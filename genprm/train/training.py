@@ -74,7 +74,8 @@ def train(
     if (out / "metrics.json").exists():
         report(f"{out} holds a finished training of this recipe; its model is {out / 'model'}")
         return finished(out)
-    _require_extra()
+    if missing := _missing_packages():
+        raise missing[0]
     if isinstance(options, RaftTraining | GrpoTraining) and processes() > 1:
         raise InputError(f"kind {options.kind} trains in one process, not {processes()}; start it without a launcher")
     if isinstance(options, RaftTraining):
@@ -135,11 +136,6 @@ def configuration(name: str, options: AnyTraining) -> Configuration:
         extent["gsm8k"] = everything["data"].pop("gsm8k")
         everything["data"]["with_gsm8k"] = options.data.gsm8k is not None
     return Configuration("train", {"recipe": name, **everything}, extent)
-
-
-def _require_extra() -> None:
-    for missing in _missing_packages():
-        raise missing
 
 
 def _missing_packages() -> list[MissingDependency]:

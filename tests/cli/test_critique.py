@@ -37,7 +37,7 @@ def test_it_refines_and_says_so(given: Path, tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "33.3 %" in said and "refined.jsonl" in said
     rounds = json.loads((tmp_path / "out/metrics.json").read_text())["rounds"]
-    assert f"{sum(one['invalid'] for one in rounds)} times a new solution was invalid (cut off, " in said
+    assert f"{sum(one['invalid'] for one in rounds)} times a new solution was invalid (why: " in said
     refined = [json.loads(line) for line in (tmp_path / "out/refined.jsonl").read_text().splitlines()]
     assert len(refined) == 6 and all("label" not in one for one in refined)
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_evaluated_is_said(tmp_path: Path) -> None:
         evaluate_run(tmp_path)
     (tmp_path / "a").mkdir()
     write_lines(tmp_path / "a/items.jsonl", [])
-    with pytest.raises(InputError, match=r"no items\.jsonl; give the runs in it: \S+/a$"):
+    with pytest.raises(InputError, match=r"no items\.jsonl; give the runs in it, such as \S+/a$"):
         evaluate_run(tmp_path)
     write_run(tmp_path)
     items = [{"id": name, "predicted_label": "1"} for name in ("bad", "good", "free")]
